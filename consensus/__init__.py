@@ -1,0 +1,1 @@
+"""How peers agree on the next block: pure state machines without clock, network or disk."""

@@ -1,0 +1,1 @@
+"""The node: training, aggregation, privacy, MQTT and the command line around `consensus`."""
