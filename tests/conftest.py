@@ -1,0 +1,80 @@
+"""What all tests share: the seed, the real data and the real broker.
+
+`FEDNODE_TEST_DATA` names the folder with the real data sets. `FEDNODE_REQUIRE`, a list with
+commas, names what must be there (`data`, `mosquitto`): its absence then fails instead of skipping.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+
+import hypothesis
+import pytest
+
+# Before any test module loads numpy.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+DEFAULT_SEED = 20_240_229
+RequireData: TypeAlias = Callable[[str], Path]
+
+# No deadline: the time of one example depends on the machine. In CI the examples are always the
+# same, so that a change never fails for a reason older than itself.
+hypothesis.settings.register_profile(
+    "fednode", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI"))
+)
+hypothesis.settings.load_profile("fednode")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--seed", type=int, default=DEFAULT_SEED, help="seed of the tests that draw at random"
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"seed: {config.getoption('--seed')} (replay with --seed)"
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """The seed of this run, shown with a failing test's output."""
+    value = int(request.config.getoption("--seed"))
+    sys.stdout.write(f"replay with: scripts/test {request.node.nodeid} --seed {value}\n")
+    return value
+
+
+def skip_or_fail(need: str, reason: str) -> NoReturn:
+    """Skip the test, or fail it when `FEDNODE_REQUIRE` names the need."""
+    if need in os.environ.get("FEDNODE_REQUIRE", "").split(","):
+        pytest.fail(f"{reason}, and FEDNODE_REQUIRE names {need!r}", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def require_data() -> RequireData:
+    """A function that returns the path of one entry of the real data."""
+
+    def find(name: str) -> Path:
+        folder = os.environ.get("FEDNODE_TEST_DATA")
+        if not folder:
+            skip_or_fail("data", "FEDNODE_TEST_DATA is not set: no real data")
+        path = Path(folder, name)
+        if not path.exists():
+            skip_or_fail("data", f"no {name} in the folder of FEDNODE_TEST_DATA, {folder}")
+        return path
+
+    return find
+
+
+@pytest.fixture
+def mosquitto_binary() -> Path:
+    """The mosquitto broker, which Debian installs outside an ordinary user's PATH."""
+    search_path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    found = shutil.which("mosquitto", path=search_path)
+    if found is None:
+        skip_or_fail("mosquitto", "no mosquitto broker in PATH or /usr/sbin")
+    return Path(found)
