@@ -1,0 +1,354 @@
+"""The one canonical byte form of everything that is hashed, signed, stored or sent (rule P2).
+
+A record is a frozen dataclass whose fields are annotated with one of the kinds below
+(`U64`, `Digest`, `text(64)` ...). From the annotations alone follow
+
+* `encode` / `decode`: a msgpack array of the fields in order, shortest forms only; no map,
+  float, boolean, nil or extension type exists in it. A class with a `KIND` puts that number first;
+* `fixed_bytes`: the injective fixed layout (big endian) that signatures cover (rule P3).
+
+`decode` re-encodes what it read and compares bytes, so every value has exactly one encoding, and
+raises nothing but `DecodeError`.
+"""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from enum import IntEnum
+from functools import lru_cache
+from typing import Annotated, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+
+import msgpack
+
+from ledger.errors import DecodeError
+
+Value: TypeAlias = "int | bytes | str | tuple[Value, ...]"
+Record = TypeVar("Record")
+
+DEPTH_MAX = 12
+MESSAGE_BYTES_MAX = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """An integer of `bits` bits, big endian in the fixed layout."""
+
+    bits: int
+    signed: bool = False
+
+    @property
+    def minimum(self) -> int:
+        """Smallest value that fits."""
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def maximum(self) -> int:
+        """Largest value that fits."""
+        return (1 << (self.bits - self.signed)) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Octets:
+    """Bytes of a length between `minimum` and `maximum`, or empty when `optional`."""
+
+    minimum: int
+    maximum: int
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Characters:
+    """Text of at most `maximum` bytes of UTF-8."""
+
+    maximum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A tuple of at most `maximum` items."""
+
+    maximum: int
+
+
+U8 = Annotated[int, Integer(8)]
+U16 = Annotated[int, Integer(16)]
+U32 = Annotated[int, Integer(32)]
+U64 = Annotated[int, Integer(64)]
+I32 = Annotated[int, Integer(32, signed=True)]
+I64 = Annotated[int, Integer(64, signed=True)]
+Digest = Annotated[bytes, Octets(32, 32)]
+OptionalDigest = Annotated[bytes, Octets(32, 32, optional=True)]
+PublicKey = Annotated[bytes, Octets(32, 32)]
+Signature = Annotated[bytes, Octets(64, 64)]
+Name = Annotated[str, Characters(64)]
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How one annotated type is written to a value, read back, and laid out for signing."""
+
+    to_value: Callable[[object], Value]
+    from_value: Callable[[object, str], object]
+    to_fixed: Callable[[object], bytes]
+
+
+def encode(record: object) -> bytes:
+    """Return the canonical bytes of a record.
+
+    Raises:
+        DecodeError: If a field is outside its annotated range (a bug of the caller, reported in
+            the same words as a peer's).
+    """
+    return pack(codec_of(type(record)).to_value(record))
+
+
+def decode(kind: type[Record], data: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX) -> Record:
+    """Read one record of class `kind` from its canonical bytes.
+
+    Args:
+        kind: The record class; a generic one with its arguments, as `Signed[Vote]`.
+        data: Bytes from anywhere.
+        bytes_max: Largest accepted length in bytes, checked before anything else.
+
+    Raises:
+        DecodeError: If `data` is not the canonical encoding of such a record.
+    """
+    record = codec_of(kind).from_value(unpack(data, bytes_max=bytes_max), _name(kind))
+    try:
+        again = encode_as(kind, record)
+    except DecodeError as error:
+        raise DecodeError(f"{_name(kind)}: {error}") from None
+    if again != bytes(data):
+        raise DecodeError(f"{_name(kind)}: bytes are not canonical: they re-encode differently")
+    return record  # type: ignore[return-value]  # the codec of `kind` builds a `kind`
+
+
+def encode_as(kind: object, record: object) -> bytes:
+    """Return the canonical bytes of a record under an explicit (generic) type."""
+    return pack(codec_of(kind).to_value(record))
+
+
+def fixed_bytes(record: object) -> bytes:
+    """Return the fixed big-endian layout of a record's fields, which signatures cover (P3)."""
+    return codec_of(type(record)).to_fixed(record)
+
+
+def pack(value: Value) -> bytes:
+    """Return the shortest msgpack form of a value."""
+    packed = msgpack.packb(value, use_bin_type=True)
+    assert isinstance(packed, bytes)
+    return packed
+
+
+def unpack(data: bytes, *, bytes_max: int) -> object:
+    """Return the msgpack value in `data` without trusting any of it.
+
+    Raises:
+        DecodeError: If it is too long, malformed, too deep or followed by more bytes.
+    """
+    if len(data) > bytes_max:
+        raise DecodeError(f"expected at most {bytes_max} bytes, got {len(data)}")
+    try:
+        value: object = msgpack.unpackb(
+            data, use_list=False, raw=False, strict_map_key=True, max_map_len=0, max_ext_len=0
+        )
+    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
+        raise DecodeError(f"not one msgpack value: {type(error).__name__}") from None
+    return value
+
+
+def domain_tag(kind: str) -> bytes:
+    """Return the 16-byte domain tag of a kind of signed or hashed bytes (rule P3).
+
+    Examples:
+        >>> domain_tag("block/1")
+        b'fednode/block/1\\x00'
+    """
+    tag = b"fednode/" + kind.encode("ascii")
+    assert len(tag) <= 16, f"domain tag too long: {kind}"
+    return tag.ljust(16, b"\0")
+
+
+def codec_of(hint: object) -> Codec:
+    """Return the codec of an annotated type or record class."""
+    return _codec_of(hint)
+
+
+@lru_cache(maxsize=None)
+def _codec_of(hint: object) -> Codec:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _annotated_codec(arguments[0], arguments[1])
+    if isinstance(hint, type) and issubclass(hint, IntEnum):
+        return _enum_codec(hint)
+    record_class = origin if origin is not None else hint
+    if isinstance(record_class, type) and is_dataclass(record_class):
+        return _record_codec(record_class, arguments)
+    raise TypeError(f"no canonical encoding for {hint!r}")
+
+
+def _annotated_codec(base: object, kind: object) -> Codec:
+    match kind:
+        case Integer():
+            return _integer_codec(kind)
+        case Octets():
+            return _octets_codec(kind)
+        case Characters():
+            return _characters_codec(kind)
+        case Items():
+            return _items_codec(_codec_of(get_args(base)[0]), kind)
+        case _:
+            raise TypeError(f"no canonical encoding for Annotated[..., {kind!r}]")
+
+
+def _integer_codec(kind: Integer) -> Codec:
+    def check(value: object, where: str = "integer") -> int:
+        # `True == 1` in Python, hence the exact type.
+        if type(value) is not int or not kind.minimum <= value <= kind.maximum:
+            expected = f"an integer from {kind.minimum} to {kind.maximum}"
+            raise DecodeError(f"{where}: expected {expected}, got {_shown(value)}")
+        return value
+
+    width = kind.bits // 8
+    return Codec(
+        check,
+        check,
+        lambda value: check(value).to_bytes(width, "big", signed=kind.signed),
+    )
+
+
+def _octets_codec(kind: Octets) -> Codec:
+    def check(value: object, where: str = "bytes") -> bytes:
+        if type(value) is not bytes or not (
+            kind.minimum <= len(value) <= kind.maximum or (kind.optional and not value)
+        ):
+            expected = f"{kind.minimum} to {kind.maximum} bytes"
+            raise DecodeError(f"{where}: expected {expected}, got {_shown(value)}")
+        return value
+
+    def to_fixed(value: object) -> bytes:
+        data = check(value)
+        if kind.optional:
+            return (b"\1" + data) if data else bytes(1 + kind.maximum)
+        return data if kind.minimum == kind.maximum else struct.pack(">I", len(data)) + data
+
+    return Codec(check, check, to_fixed)
+
+
+def _characters_codec(kind: Characters) -> Codec:
+    def check(value: object, where: str = "text") -> str:
+        if type(value) is not str or len(_utf8(value, where)) > kind.maximum:
+            expected = f"text of at most {kind.maximum} bytes"
+            raise DecodeError(f"{where}: expected {expected}, got {_shown(value)}")
+        return value
+
+    def to_fixed(value: object) -> bytes:
+        data = _utf8(check(value), "text")
+        return struct.pack(">I", len(data)) + data
+
+    return Codec(check, check, to_fixed)
+
+
+def _items_codec(item: Codec, kind: Items) -> Codec:
+    def check(value: object, where: str = "list") -> tuple[object, ...]:
+        if type(value) is not tuple or len(value) > kind.maximum:
+            expected = f"a list of at most {kind.maximum} items"
+            raise DecodeError(f"{where}: expected {expected}, got {_shown(value)}")
+        return value
+
+    def from_value(value: object, where: str) -> object:
+        read = item.from_value
+        return tuple(read(each, f"{where}[{i}]") for i, each in enumerate(check(value, where)))
+
+    return Codec(
+        lambda value: tuple(item.to_value(each) for each in check(value)),
+        from_value,
+        lambda value: (
+            struct.pack(">I", len(check(value))) + b"".join(item.to_fixed(x) for x in check(value))
+        ),
+    )
+
+
+def _enum_codec(enumeration: type[IntEnum]) -> Codec:
+    numbers = tuple(int(member) for member in enumeration)
+
+    def from_value(value: object, where: str) -> object:
+        if type(value) is not int or value not in numbers:
+            raise DecodeError(f"{where}: expected one of {numbers}, got {_shown(value)}")
+        return enumeration(value)
+
+    def number(value: object) -> int:
+        if not isinstance(value, enumeration):
+            raise DecodeError(f"{enumeration.__name__}: got {_shown(value)}")
+        return int(value)
+
+    return Codec(number, from_value, lambda value: number(value).to_bytes(1, "big"))
+
+
+def _record_codec(record_class: type, arguments: tuple[object, ...]) -> Codec:
+    hints = get_type_hints(record_class, include_extras=True)
+    parameters: tuple[object, ...] = getattr(record_class, "__parameters__", ())
+    bound = dict(zip(parameters, arguments, strict=True))
+    names = tuple(each.name for each in fields(record_class))
+    codecs = tuple(_codec_of(bound.get(hints[name], hints[name])) for name in names)
+    kind: tuple[int, ...] = (
+        (int(record_class.KIND),) if hasattr(record_class, "KIND") else ()
+    )
+
+    def check(record: object) -> object:
+        if type(record) is not record_class:
+            raise DecodeError(f"expected a {record_class.__name__}, got {_shown(record)}")
+        return record
+
+    def to_value(record: object) -> Value:
+        check(record)
+        pairs = zip(names, codecs, strict=True)
+        return (*kind, *(codec.to_value(getattr(record, name)) for name, codec in pairs))
+
+    def from_value(value: object, where: str) -> object:
+        length = len(kind) + len(names)
+        if type(value) is not tuple or len(value) != length:
+            raise DecodeError(f"{where}: expected an array of {length}, got {_shown(value)}")
+        if kind and (type(value[0]) is not int or value[0] != kind[0]):
+            raise DecodeError(f"{where}: expected kind {kind[0]}, got {_shown(value[0])}")
+        triples = zip(names, codecs, value[len(kind) :], strict=True)
+        arguments = {
+            name: codec.from_value(item, f"{where}.{name}") for name, codec, item in triples
+        }
+        try:
+            built: object = record_class(**arguments)
+        except DecodeError as error:
+            raise DecodeError(f"{where}: {error}") from None
+        return built
+
+    def to_fixed(record: object) -> bytes:
+        check(record)
+        pairs = zip(names, codecs, strict=True)
+        return b"".join(codec.to_fixed(getattr(record, name)) for name, codec in pairs)
+
+    return Codec(to_value, from_value, to_fixed)
+
+
+def _utf8(text: str, where: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DecodeError(f"{where}: expected text, got unpaired surrogates") from None
+
+
+def _shown(value: object) -> str:
+    match value:
+        case bytes():
+            return f"{len(value)} bytes"
+        case tuple():
+            return f"a list of {len(value)}"
+        case str():
+            return f"text of {len(value)} characters"
+        case int():
+            return f"{value}" if abs(value) < 1 << 64 else "a large integer"
+        case _:
+            return type(value).__name__
+
+
+def _name(kind: object) -> str:
+    return getattr(get_origin(kind) or kind, "__name__", str(kind))

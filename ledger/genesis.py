@@ -1,0 +1,194 @@
+"""The contract that founds a network, and the genesis: the contract with its members' signatures.
+
+Rule P1: the chain id is the hash of the contract without signatures. Numbers that training uses are
+decimal text (no float has a canonical form); numbers that consensus uses are integers.
+"""
+
+from dataclasses import dataclass
+from enum import IntFlag
+from hashlib import sha256
+from typing import Annotated, ClassVar, Final
+
+from ledger.encoding import (
+    U8,
+    U16,
+    U32,
+    U64,
+    Characters,
+    Digest,
+    I64,
+    Items,
+    Name,
+    PublicKey,
+    Signature,
+    domain_tag,
+    encode,
+)
+from ledger.records import MEMBERS_MAX, RecordKind, TensorTable
+
+CONTRACT_VERSION: Final = 1
+FEATURES_MAX = 65_536
+Decimal = Annotated[str, Characters(32)]
+Title = Annotated[str, Characters(200)]
+
+
+class Role(IntFlag):
+    """What a member may do."""
+
+    TRAINER = 1
+    VALIDATOR = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One organisation of the contract; its number is its place in the list."""
+
+    name: Name
+    public_key: PublicKey
+    roles: U8
+    samples: U64
+
+    @property
+    def is_trainer(self) -> bool:
+        """Whether the member may send updates."""
+        return bool(self.roles & Role.TRAINER)
+
+    @property
+    def is_validator(self) -> bool:
+        """Whether the member votes."""
+        return bool(self.roles & Role.VALIDATOR)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelTerms:
+    """The model: architecture, tensor table, and the initial parameters by seed and id."""
+
+    architecture: Name
+    tensors: TensorTable
+    initial_seed: U64
+    initial_model_id: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """One model input: what replaces a missing value, and how it is standardised.
+
+    `(value - mean) / scale`; a missing value becomes `mean`. Both are decimal text.
+    """
+
+    name: Annotated[str, Characters(128)]
+    mean: Decimal
+    scale: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataTerms:
+    """The preprocessing schema that every member applies to its own rows."""
+
+    label: Title
+    positive: Title
+    features: Annotated[tuple[Feature, ...], Items(FEATURES_MAX)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingTerms:
+    """How trainers train; `learner_hash` binds the code that they bring."""
+
+    optimizer: Name
+    learning_rate: Decimal
+    momentum: Decimal
+    worker_momentum: Decimal
+    batch_size: U32
+    local_steps: U32
+    seed: U64
+    learner_hash: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleParameter:
+    """A named integer of the aggregation rule."""
+
+    name: Name
+    value: I64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AggregationTerms:
+    """Mode and rule of aggregation."""
+
+    mode: Name
+    rule_id: Name
+    parameters: Annotated[tuple[RuleParameter, ...], Items(16)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Base waits of a height in milliseconds (rules P11, P14, P36); they grow by view."""
+
+    collect_ms: U32
+    collect_max_ms: U32
+    have_grace_ms: U32
+    propose_ms: U32
+    prepare_ms: U32
+    commit_ms: U32
+    view_max_ms: U32
+    rebroadcast_ms: U32
+    clock_window_ms: U32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Largest sizes in bytes that members accept."""
+
+    body_bytes_max: U64
+    block_bytes_max: U32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """The terms that every founding member signs (rule P1)."""
+
+    KIND: ClassVar[RecordKind] = RecordKind.CONTRACT
+
+    version: U16
+    name: Title
+    members: Annotated[tuple[Member, ...], Items(MEMBERS_MAX)]
+    model: ModelTerms
+    data: DataTerms
+    training: TrainingTerms
+    aggregation: AggregationTerms
+    privacy: Name
+    byzantine_budget: U16
+    trainer_budget: U16
+    min_updates: U16
+    training_rounds: U32
+    timeouts: Timeouts
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FounderSignature:
+    """One founding member's consent to a contract."""
+
+    member: U16
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Genesis:
+    """Block 0: a contract and the signatures of its members, in member order."""
+
+    KIND: ClassVar[RecordKind] = RecordKind.GENESIS
+
+    contract: Contract
+    signatures: Annotated[tuple[FounderSignature, ...], Items(MEMBERS_MAX)]
+
+
+def chain_id(contract: Contract) -> bytes:
+    """Return the 32-byte id of the chain that `contract` founds (rule P1)."""
+    return sha256(domain_tag("chain/1") + encode(contract)).digest()
+
+
+def consent_bytes(contract: Contract) -> bytes:
+    """Return what a founding member signs to consent to `contract`."""
+    return domain_tag("genesis/1") + chain_id(contract)

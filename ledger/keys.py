@@ -1,0 +1,142 @@
+"""Ed25519 keys, signed statements and verified ones (rule P3).
+
+`Signed[T]` is what travels: a statement, the number of the member that claims to have made it, and
+a signature. `Verified[T]` is what the rest of the program accepts; only `verify` can build one, so
+a forgotten signature check is a type error.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Final, Generic, Protocol, TypeVar
+
+import nacl.bindings
+import nacl.exceptions
+import nacl.signing
+
+from ledger.encoding import U16, Signature, domain_tag, fixed_bytes
+from ledger.errors import SignatureError
+
+SEED_BYTES = 32
+
+
+class Statement(Protocol):
+    """A record that members sign: `TAG` is its kind and version in the signed bytes."""
+
+    TAG: ClassVar[str]
+
+
+T_co = TypeVar("T_co", covariant=True)
+StatementT = TypeVar("StatementT", bound=Statement)
+
+
+class SignatureScheme(Protocol):
+    """How signatures are checked; one scheme everywhere in a process (rule P3)."""
+
+    def is_valid(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
+        """Return whether `signature` is `public_key`'s over `message`."""
+
+
+class Key(Protocol):
+    """A member's secret key, as its holder uses it."""
+
+    @property
+    def public_key(self) -> bytes:
+        """The 32 public bytes that the contract lists."""
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64-byte signature over `message`."""
+
+
+class Ed25519:
+    """Signature checks by libsodium."""
+
+    def is_valid(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
+        """Return whether `signature` is the Ed25519 signature of `public_key` over `message`."""
+        try:
+            nacl.bindings.crypto_sign_open(signature + message, public_key)
+        except (nacl.exceptions.BadSignatureError, nacl.exceptions.ValueError):
+            return False
+        return True
+
+
+ED25519: Final = Ed25519()
+
+
+class SecretKey:
+    """An Ed25519 key made from a 32-byte seed."""
+
+    def __init__(self, seed: bytes) -> None:
+        if len(seed) != SEED_BYTES:
+            raise SignatureError(f"expected a seed of {SEED_BYTES} bytes, got {len(seed)}")
+        self._key = nacl.signing.SigningKey(seed)
+
+    @property
+    def public_key(self) -> bytes:
+        """The 32 public bytes that the contract lists."""
+        return bytes(self._key.verify_key)
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64-byte Ed25519 signature over `message`."""
+        return bytes(self._key.sign(message).signature)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed(Generic[T_co]):
+    """A statement as it travels; nothing about it is believed yet."""
+
+    statement: T_co
+    signer: U16
+    signature: Signature
+
+
+class Verified(Generic[T_co]):
+    """A statement whose signature was checked; only `verify` builds one."""
+
+    __slots__ = ("signed",)
+
+    def __init__(self, signed: Signed[T_co], *, token: object) -> None:
+        if token is not _TOKEN:
+            raise RuntimeError("Verified is built by ledger.keys.verify only")
+        self.signed = signed
+
+    @property
+    def statement(self) -> T_co:
+        """What the member said."""
+        return self.signed.statement
+
+    @property
+    def signer(self) -> int:
+        """The number of the member that said it."""
+        return self.signed.signer
+
+
+_TOKEN: Final = object()
+
+
+def signing_bytes(statement: Statement, chain_id: bytes) -> bytes:
+    """Return what a signature on `statement` covers: tag, chain id, fixed layout (rule P3)."""
+    return domain_tag(statement.TAG) + chain_id + fixed_bytes(statement)
+
+
+def sign(statement: StatementT, key: Key, *, signer: int, chain_id: bytes) -> Signed[StatementT]:
+    """Return `statement` signed by member number `signer`; `consensus.signer` guards the key."""
+    signature = key.sign(signing_bytes(statement, chain_id))
+    return Signed(statement=statement, signer=signer, signature=signature)
+
+
+def verify(
+    signed: Signed[StatementT],
+    public_key: bytes,
+    *,
+    chain_id: bytes,
+    scheme: SignatureScheme = ED25519,
+) -> Verified[StatementT]:
+    """Check the signature of a statement under the public key of the member that it names.
+
+    Raises:
+        SignatureError: If the signature is not that member's; the sender's fault.
+    """
+    message = signing_bytes(signed.statement, chain_id)
+    if not scheme.is_valid(public_key, message, signed.signature):
+        kind = type(signed.statement).__name__
+        raise SignatureError(f"{kind}: the signature is not that of member {signed.signer}")
+    return Verified(signed, token=_TOKEN)

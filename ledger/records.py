@@ -1,0 +1,306 @@
+"""The records of the protocol: what members sign, what blocks hold (rules P2, P12, P13, P50).
+
+Members are named by their *number*: the order in which the chain admitted them, never re-used.
+All tuples of records are in ascending member order, so that two nodes that mean the same write the
+same bytes.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from hashlib import sha256
+from typing import Annotated, ClassVar, Final, TypeAlias
+
+from ledger.encoding import (
+    I32,
+    U8,
+    U16,
+    U32,
+    U64,
+    Characters,
+    Digest,
+    Items,
+    Name,
+    Octets,
+    OptionalDigest,
+    Signature,
+    domain_tag,
+    encode,
+)
+from ledger.errors import DecodeError
+from ledger.keys import Signed, signing_bytes
+
+MEMBERS_MAX = 256
+TENSORS_MAX = 4096
+VALUE_MAX: Final = 2**24 - 1
+"""Largest magnitude of a model or update value (rule P5); float32 holds it exactly."""
+NIL: Final = b""
+"""The block id in a vote for no block."""
+FRESH: Final = -1
+"""The valid view of a proposal that no PREPARE certificate stands behind."""
+ZERO_DIGEST: Final = bytes(32)
+
+
+class Flag(IntEnum):
+    """Whether an included update was an outlier (rules P40, P42)."""
+
+    REGULAR = 0
+    OUTLIER = 1
+
+
+class RecordKind(IntEnum):
+    """First item of each record that may stand alone in a file or a message."""
+
+    CONTRACT = 1
+    GENESIS = 2
+    BLOCK = 3
+    CERTIFICATE = 4
+
+
+class BlockKind(IntEnum):
+    """What a block does; the secure modes' kinds come with those modes (rule P70)."""
+
+    AGGREGATE = 1
+    EMPTY = 5
+
+
+class Phase(IntEnum):
+    """The two votes on a block."""
+
+    PREPARE = 1
+    COMMIT = 2
+
+
+class Codec(IntEnum):
+    """How the body of an update is written."""
+
+    INT32 = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """One row of the tensor table: a value of the tensor is `integer * 2**-exponent` (rule P5)."""
+
+    name: Annotated[str, Characters(128)]
+    shape: Annotated[tuple[U32, ...], Items(8)]
+    exponent: U8
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        size = 1
+        for length in self.shape:
+            size *= length
+        return size
+
+
+TensorTable: TypeAlias = Annotated[tuple[TensorSpec, ...], Items(TENSORS_MAX)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateHeader:
+    """A trainer's statement that it offers one update for one height (rule P10)."""
+
+    TAG: ClassVar[str] = "update/1"
+
+    trainer: U16
+    height: U64
+    training_round: U32
+    base_model_id: Digest
+    update_id: Digest
+    codec: Codec
+    n_elements: U64
+    releases: U32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaveEntry:
+    """One update that a validator holds in full: its trainer and `header_digest` of its header."""
+
+    trainer: U16
+    header_digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaveList:
+    """A validator's list of the updates that it holds in full, once per height (rule P11)."""
+
+    TAG: ClassVar[str] = "have/1"
+
+    height: U64
+    entries: Annotated[tuple[HaveEntry, ...], Items(MEMBERS_MAX)]
+
+    def __post_init__(self) -> None:
+        """Refuse entries that are not strictly ascending by trainer."""
+        trainers = [entry.trainer for entry in self.entries]
+        check_ascending(trainers, "HAVE entries")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A proposer's offer of one block in one view; `valid_view` is -1 for a fresh block."""
+
+    TAG: ClassVar[str] = "prop/1"
+
+    height: U64
+    view: U32
+    valid_view: I32
+    block_id: Digest
+
+    def __post_init__(self) -> None:
+        """Refuse a valid view that is not before the view."""
+        if not FRESH <= self.valid_view < self.view:
+            raise DecodeError(f"expected a valid_view in -1..{self.view - 1}, got {self.valid_view}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """A PREPARE or COMMIT for a block or for nil; equal votes have equal signed bytes (rule P34).
+
+    `valid_view` is that of the proposal in a PREPARE for a block, else -1.
+    """
+
+    TAG: ClassVar[str] = "vote/1"
+
+    phase: Phase
+    height: U64
+    view: U32
+    valid_view: I32
+    block_id: OptionalDigest
+
+    def __post_init__(self) -> None:
+        """Refuse a valid view where none belongs."""
+        free = self.phase is Phase.PREPARE and self.block_id != NIL
+        if not (FRESH <= self.valid_view < self.view if free else self.valid_view == FRESH):
+            raise DecodeError(f"a vote of view {self.view} cannot have valid_view {self.valid_view}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuorumCertificate:
+    """More than two thirds of the power of a height's validators behind one vote.
+
+    `bitmap` has bit `i` (least significant first in each byte) for the validator at position `i` of
+    the height's set; `signatures` are theirs in ascending position. A certificate for nil exists
+    only inside entry proofs.
+    """
+
+    KIND: ClassVar[RecordKind] = RecordKind.CERTIFICATE
+
+    phase: Phase
+    height: U64
+    view: U32
+    valid_view: I32
+    block_id: OptionalDigest
+    bitmap: Annotated[bytes, Octets(1, MEMBERS_MAX // 8)]
+    signatures: Annotated[tuple[Signature, ...], Items(MEMBERS_MAX)]
+
+    @property
+    def vote(self) -> Vote:
+        """The vote that every signer of this certificate signed."""
+        return Vote(
+            phase=self.phase,
+            height=self.height,
+            view=self.view,
+            valid_view=self.valid_view,
+            block_id=self.block_id,
+        )
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The positions of the signers in the height's validator set, ascending."""
+        return tuple(
+            8 * i + bit for i, byte in enumerate(self.bitmap) for bit in range(8) if byte >> bit & 1
+        )
+
+    def __post_init__(self) -> None:
+        """Refuse an impossible vote and a bitmap that does not fit the signatures."""
+        count = len(self.positions)
+        if self.vote and count != len(self.signatures):
+            raise DecodeError(f"{count} bits in the bitmap, {len(self.signatures)} signatures")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contribution:
+    """What became of one included update: its contribution weight and its outlier flag."""
+
+    trainer: U16
+    weight: U32
+    flagged: Flag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """What the included updates made; voters recompute it from the bodies (rule P13)."""
+
+    model_id: Digest
+    optimizer_id: Digest
+    contributions: Annotated[tuple[Contribution, ...], Items(MEMBERS_MAX)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockHeader:
+    """Everything a block says; its hash is the block id that members vote on (rule P50)."""
+
+    version: U16
+    chain_id: Digest
+    height: U64
+    training_round: U32
+    kind: BlockKind
+    parent_id: Digest
+    time_ms: U64
+    proposer: U16
+    created_view: U32
+    rule_id: Name
+    rule_parameters_hash: Digest
+    base_model_id: Digest
+    results: Results
+    updates_root: Digest
+    haves_root: Digest
+    metrics_root: Digest
+    evidence_root: Digest
+    operations_root: Digest
+    last_certificate_hash: Digest
+    validators_hash: Digest
+    next_validators_hash: Digest
+    state_root: Digest
+    log_root: Digest
+
+
+SignedUpdate: TypeAlias = Signed[UpdateHeader]
+SignedHave: TypeAlias = Signed[HaveList]
+SignedProposal: TypeAlias = Signed[Proposal]
+SignedVote: TypeAlias = Signed[Vote]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A header with what its roots stand for: HAVEs of Q, vouched headers, last certificate.
+
+    `last_certificate` is empty in block 1 and holds one COMMIT certificate after it (rule P51).
+    """
+
+    KIND: ClassVar[RecordKind] = RecordKind.BLOCK
+
+    header: BlockHeader
+    haves: Annotated[tuple[Signed[HaveList], ...], Items(MEMBERS_MAX)]
+    updates: Annotated[tuple[Signed[UpdateHeader], ...], Items(2 * MEMBERS_MAX)]
+    last_certificate: Annotated[tuple[QuorumCertificate, ...], Items(1)]
+
+
+def block_id(header: BlockHeader) -> bytes:
+    """Return the 32-byte id that votes name."""
+    return sha256(domain_tag("block/1") + encode(header)).digest()
+
+
+def header_digest(header: UpdateHeader, chain_id: bytes) -> bytes:
+    """Return the hash by which HAVE lists name an update header: of its signed bytes (rule P11)."""
+    return sha256(signing_bytes(header, chain_id)).digest()
+
+
+def check_ascending(numbers: list[int], what: str) -> None:
+    """Refuse member numbers that are not strictly ascending.
+
+    Raises:
+        DecodeError: If two are equal or out of order.
+    """
+    if any(left >= right for left, right in zip(numbers, numbers[1:], strict=False)):
+        raise DecodeError(f"expected {what} in strictly ascending member order, got {numbers}")
