@@ -1,0 +1,182 @@
+"""What members tell each other to agree on a block (rule P2, section 2).
+
+Signed statements travel as `Signed[...]`; blocks and certificates are checked by what they contain.
+`Message` is the closed union of everything that consensus sends or answers.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Annotated, ClassVar, TypeAlias
+
+from ledger.encoding import U16, U32, U64, Characters, Digest, Items
+from ledger.keys import Signed
+from ledger.records import (
+    MEMBERS_MAX,
+    Block,
+    HaveList,
+    Proposal,
+    QuorumCertificate,
+    UpdateHeader,
+    Vote,
+)
+
+SYNC_BLOCKS_MAX = 64
+
+
+class MessageKind(IntEnum):
+    """First item of each message."""
+
+    UPDATE = 32
+    HAVE = 33
+    PROPOSAL = 34
+    VOTE = 35
+    CERTIFICATE = 36
+    ENTRY_PROOF = 37
+    STATUS = 38
+    BLOCKS_REQUEST = 39
+    BLOCKS = 40
+    PROPOSAL_REQUEST = 41
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateMessage:
+    """A trainer's signed header; the body travels by itself (rule P10)."""
+
+    KIND: ClassVar[MessageKind] = MessageKind.UPDATE
+
+    update: Signed[UpdateHeader]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaveMessage:
+    """A validator's HAVE list."""
+
+    KIND: ClassVar[MessageKind] = MessageKind.HAVE
+
+    have: Signed[HaveList]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalMessage:
+    """A proposal with its block, and the PREPARE certificate when it is a re-proposal."""
+
+    KIND: ClassVar[MessageKind] = MessageKind.PROPOSAL
+
+    proposal: Signed[Proposal]
+    block: Block
+    certificate: Annotated[tuple[QuorumCertificate, ...], Items(1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoteMessage:
+    """A vote; `reason` says, unsigned and for people only, why it is nil."""
+
+    KIND: ClassVar[MessageKind] = MessageKind.VOTE
+
+    vote: Signed[Vote]
+    reason: Annotated[str, Characters(200)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateMessage:
+    """A certificate: published when locking and deciding; the answer to a vote for a decided height."""
+
+    KIND: ClassVar[MessageKind] = MessageKind.CERTIFICATE
+
+    certificate: QuorumCertificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryProofMessage:
+    """Why its sender is in `view`: votes of the previous view, or those that led there (rule P35)."""
+
+    KIND: ClassVar[MessageKind] = MessageKind.ENTRY_PROOF
+
+    height: U64
+    view: U32
+    votes: Annotated[tuple[Signed[Vote], ...], Items(2 * MEMBERS_MAX)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """A hint of where a member stands: height of its last block, that block's id, a counter."""
+
+    TAG: ClassVar[str] = "status/1"
+
+    height: U64
+    block_id: Digest
+    sequence: U64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusMessage:
+    """A signed status; retained by the broker, never protocol state."""
+
+    KIND: ClassVar[MessageKind] = MessageKind.STATUS
+
+    status: Signed[Status]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlocksRequest:
+    """Ask one member for decided blocks from `from_height` on (rule P80); answered once per counter."""
+
+    TAG: ClassVar[str] = "ask/1"
+
+    responder: U16
+    from_height: U64
+    counter: U64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlocksRequestMessage:
+    """A signed request for blocks."""
+
+    KIND: ClassVar[MessageKind] = MessageKind.BLOCKS_REQUEST
+
+    request: Signed[BlocksRequest]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlocksMessage:
+    """Consecutive decided blocks and the certificate of the last one (rule P80)."""
+
+    KIND: ClassVar[MessageKind] = MessageKind.BLOCKS
+
+    blocks: Annotated[tuple[Block, ...], Items(SYNC_BLOCKS_MAX)]
+    certificate: QuorumCertificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalRequest:
+    """Ask one member for the proposal and block that it voted for (rule P33)."""
+
+    TAG: ClassVar[str] = "askp/1"
+
+    responder: U16
+    height: U64
+    block_id: Digest
+    counter: U64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalRequestMessage:
+    """A signed request for a block that a certificate names; the answer is a ProposalMessage."""
+
+    KIND: ClassVar[MessageKind] = MessageKind.PROPOSAL_REQUEST
+
+    request: Signed[ProposalRequest]
+
+
+Message: TypeAlias = (
+    UpdateMessage
+    | HaveMessage
+    | ProposalMessage
+    | VoteMessage
+    | CertificateMessage
+    | EntryProofMessage
+    | StatusMessage
+    | BlocksRequestMessage
+    | BlocksMessage
+    | ProposalRequestMessage
+)
