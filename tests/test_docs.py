@@ -1,0 +1,113 @@
+"""The documents keep their promises: commands exist, links lead somewhere, ADRs are indexed."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fednode import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+DECISIONS = ROOT / "docs" / "adr"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DECISION_SECTIONS = ("## Context", "## Options", "## Decision", "## Consequences")
+
+
+def commands_of(text: str) -> list[str]:
+    """The `$` lines of all console blocks, continuation lines joined, comments dropped."""
+    blocks = re.findall(r"^```console\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line[2:].partition(" #")[0].strip() for line in lines if line.startswith("$ ")]
+
+
+def wrong_script(command: str) -> str | None:
+    """Why the script that the command starts cannot be started, or nothing."""
+    script = ROOT / command.split(maxsplit=1)[0]
+    if not script.is_file():
+        return f"{command!r}: there is no {script.relative_to(ROOT)}"
+    if not os.access(script, os.X_OK):
+        return f"{command!r}: {script.relative_to(ROOT)} is not executable"
+    return None
+
+
+def wrong_fednode_command(command: str) -> str | None:
+    """Why `fednode` does not know the command or one of its options, or nothing."""
+    arguments = command.split()[1:]
+    first_option = next((i for i, word in enumerate(arguments) if word[0] == "-"), len(arguments))
+    result = CliRunner().invoke(
+        cli.app, [*arguments[:first_option], "--help"], env={"COLUMNS": "300", "NO_COLOR": "1"}
+    )
+    if result.exit_code != 0:
+        return f"{command!r}: exit code {result.exit_code}: {result.output.strip()}"
+    known = set(re.findall(r"--[a-z][a-z-]*", result.output))
+    used = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", command))
+    return f"{command!r}: unknown {sorted(used - known)}" if used - known else None
+
+
+def wrong_commands(text: str) -> list[str]:
+    commands = commands_of(text)
+    found = [wrong_script(line) for line in commands if line.startswith("scripts/")]
+    found += [wrong_fednode_command(line) for line in commands if line.split()[0] == "fednode"]
+    return [problem for problem in found if problem is not None]
+
+
+def broken_links(document: Path, text: str) -> list[str]:
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
+    return [
+        f"{document.name}: {target}"
+        for target in targets
+        if not re.match(r"[a-z]+:", target) and not (document.parent / target).exists()
+    ]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_documents_show_only_commands_that_exist(document: Path) -> None:
+    assert wrong_commands(document.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    assert broken_links(document, document.read_text(encoding="utf-8")) == []
+
+
+def test_readme_tells_how_to_test() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert "scripts/test" in commands_of(text)
+
+
+def test_decisions_are_numbered_without_gaps_and_indexed() -> None:
+    index = (DECISIONS / "README.md").read_text(encoding="utf-8")
+    names = sorted(path.name for path in DECISIONS.glob("[0-9]*.md"))
+
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    assert re.findall(r"\]\((\d{4}-[^)]+\.md)\)", index) == names
+
+
+@pytest.mark.parametrize("path", sorted(DECISIONS.glob("[0-9]*.md")), ids=lambda path: path.stem)
+def test_decision_weighs_options_and_names_what_it_costs(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+
+    assert text.startswith(f"# {int(path.name[:4])}. ")
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [*DECISION_SECTIONS]
+    assert re.search(r"^- Bad: ", text, flags=re.MULTILINE)
+
+
+def test_checks_find_a_command_that_does_not_exist() -> None:
+    console = "```console\n$ {}\n```\n"
+
+    assert wrong_commands(console.format("scripts/test -q  # all of them")) == []
+    assert wrong_commands(console.format("fednode --version")) == []
+    assert wrong_commands(console.format("scripts/nonsense"))
+    assert wrong_commands(console.format("scripts/_setup"))
+    assert wrong_commands(console.format("fednode nonsense"))
+    assert wrong_commands(console.format("fednode --nonsense"))
+
+
+def test_checks_find_a_broken_link() -> None:
+    readme = ROOT / "README.md"
+
+    assert broken_links(readme, "[a](LICENSE) [b](https://a.example/b) [c](LICENSE#x)") == []
+    assert broken_links(readme, "[a](docs/nonsense.md)") == ["README.md: docs/nonsense.md"]
