@@ -1,0 +1,1 @@
+"""From updates to one aggregate in integers, so that every node computes the same bytes."""
