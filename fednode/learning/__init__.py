@@ -1,0 +1,1 @@
+"""Training: data, models, learners, and the process in which a member trains."""

@@ -1,0 +1,61 @@
+"""A data set as models see it: numbers only, nothing missing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fednode.learning.errors import DataError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dataset:
+    """Rows and labels: `features` has shape (n, d), `labels` shape (n,) with values 0 and 1."""
+
+    features: NDArray[np.float64]
+    labels: NDArray[np.float64]
+    feature_names: tuple[str, ...]
+
+    def take(self, rows: NDArray[np.int64]) -> "Dataset":
+        """Return the rows with these indices, in their order."""
+        return Dataset(
+            features=self.features[rows],
+            labels=self.labels[rows],
+            feature_names=self.feature_names,
+        )
+
+
+def pool(parts: tuple[Dataset, ...]) -> Dataset:
+    """Return the rows of all parts, which have the same features, in one data set."""
+    return Dataset(
+        features=np.concatenate([part.features for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        feature_names=parts[0].feature_names,
+    )
+
+
+def check_trainable(rows: Dataset, name: str) -> None:
+    """Check that a model can learn from these rows.
+
+    Raises:
+        DataError: If there are no rows, or all have the same label.
+    """
+    if not len(rows.labels):
+        raise DataError(f"{name} has no rows to train on: check its file, site and split")
+    if len(np.unique(rows.labels)) == 1:
+        raise DataError(
+            f"all {len(rows.labels)} training rows of {name} have the label "
+            f"{int(rows.labels[0])}: expected both classes; check the label column and the rule "
+            "for the positive class, or choose another split"
+        )
+
+
+def save_npz(path: Path, rows: Dataset) -> None:
+    """Write a data set as the arrays `features`, `labels` and `feature_names`."""
+    np.savez(
+        path,
+        features=rows.features,
+        labels=rows.labels,
+        feature_names=np.array(rows.feature_names),
+    )
