@@ -1,0 +1,1 @@
+"""How bytes reach the other nodes: one Protocol, an in-memory hub, MQTT, an embedded broker."""

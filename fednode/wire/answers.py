@@ -1,0 +1,109 @@
+"""Which pull requests to answer: each once, and boundedly many bytes per requester (Rule P37).
+
+Pure: time is an input. The caller has checked membership and signature before (Rule P3).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fednode.wire.counters import Counters
+from fednode.wire.packets import (
+    GRANULE_BYTES,
+    BodyPacket,
+    GranuleRange,
+    PullRequest,
+    cut,
+    granules_in,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerLimits:
+    """Bounds on what one requester may draw.
+
+    Attributes:
+        answer_bytes_max: Most that one request is answered with; the rest is asked for again.
+        requester_bytes_max: Most that one requester gets within `window_ms`.
+        window_ms: Length of that window in milliseconds.
+    """
+
+    answer_bytes_max: int = 16 * 2**20
+    requester_bytes_max: int = 256 * 2**20
+    window_ms: int = 10_000
+
+
+@dataclass(slots=True)
+class _Requester:
+    counter: int
+    window_start_ms: int
+    answered_bytes: int = 0
+
+
+class PullAnswerer:
+    """Admits requests addressed to this node and cuts the answer.
+
+    Args:
+        own_member: This node's number.
+        limits: Bounds per requester.
+        counters: Where refused requests are counted.
+    """
+
+    def __init__(self, *, own_member: int, limits: AnswerLimits, counters: Counters) -> None:
+        self._own = own_member
+        self._limits = limits
+        self._counters = counters
+        self._requesters: dict[int, _Requester] = {}
+
+    def packets(
+        self,
+        request: PullRequest,
+        body: bytes,
+        *,
+        requester: int,
+        granules: int,
+        now_ms: int,
+    ) -> Iterator[BodyPacket]:
+        """Return the packets that answer a verified request, or nothing.
+
+        Args:
+            request: Names the wanted granules.
+            body: The whole body, from the local store.
+            requester: Number of the member that signed the request.
+            granules: Granules per packet, from `packet_granules`.
+            now_ms: Time on a monotonic clock.
+        """
+        if request.responder != self._own:
+            self._counters.add("pull_for_another")
+            return iter(())
+        state = self._requesters.setdefault(
+            requester, _Requester(counter=-1, window_start_ms=now_ms)
+        )
+        if request.counter <= state.counter:
+            self._counters.add("pull_repeated")
+            return iter(())
+        state.counter = request.counter
+        if now_ms - state.window_start_ms >= self._limits.window_ms:
+            state.window_start_ms, state.answered_bytes = now_ms, 0
+        room = self._limits.requester_bytes_max - state.answered_bytes
+        ranges, size = _within(request, body, min(room, self._limits.answer_bytes_max))
+        if not ranges:
+            self._counters.add("pull_refused")
+            return iter(())
+        state.answered_bytes += size
+        return cut(body, request.body_id, granules=granules, ranges=ranges)
+
+
+def _within(
+    request: PullRequest, body: bytes, limit_bytes: int
+) -> tuple[tuple[GranuleRange, ...], int]:
+    """Return the part of the request that exists and fits, and its size in bytes."""
+    last = granules_in(len(body))
+    room = max(0, limit_bytes // GRANULE_BYTES)
+    kept: list[GranuleRange] = []
+    for each in request.ranges or (GranuleRange(first=0, count=last),):
+        count = min(each.count, last - each.first, room)
+        if count <= 0:
+            break
+        kept.append(GranuleRange(first=each.first, count=count))
+        room -= count
+    return tuple(kept), sum(each.count for each in kept) * GRANULE_BYTES

@@ -1,0 +1,280 @@
+"""Putting bodies together from packets, in bounded memory (Rules P37 and P91). Pure, no clock.
+
+Only bodies that were announced in a signed header are accepted. A body whose hash is wrong is
+thrown away whole. If one sender made it, that sender is refused for this body from then on; if
+several did, the body is *contested*: from then on it is taken from one sender at a time, so every
+further failure names a culprit and an honest holder is reached at last (Theorem B of Rule P12).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from fednode.wire.counters import Counters
+from fednode.wire.packets import (
+    BODY_BYTES_MAX,
+    GRANULE_BYTES,
+    RANGES_MAX,
+    BodyPacket,
+    GranuleRange,
+    granules_in,
+)
+
+
+class Outcome(Enum):
+    """What became of a packet."""
+
+    STORED = auto()
+    DUPLICATE = auto()
+    REFUSED = auto()
+    FULL = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverLimits:
+    """Bounds on what incomplete bodies may occupy (Rule P37).
+
+    Attributes:
+        body_bytes: Largest accepted body.
+        bodies_per_origin: Incomplete bodies announced by one member.
+        bytes_per_origin: Memory for bodies announced by one member.
+        bytes_total: Memory for all incomplete bodies.
+    """
+
+    body_bytes: int = BODY_BYTES_MAX
+    bodies_per_origin: int = 4
+    bytes_per_origin: int = 512 * 2**20
+    bytes_total: int = 2 * 2**30
+
+
+@dataclass(slots=True)
+class _Partial:
+    origin: int
+    total_bytes: int | None
+    content: bytearray = field(default_factory=bytearray)
+    present: int = 0  # bit i: granule i has arrived
+    senders: set[int | None] = field(default_factory=set)
+    refused: set[int] = field(default_factory=set)
+    contested: bool = False
+    only: int | None = None
+
+    def clear(self) -> None:
+        self.content = bytearray()
+        self.present = 0
+        self.senders = set()
+
+    @property
+    def is_full(self) -> bool:
+        return bool(self.content) and self.present == _ones(granules_in(len(self.content)))
+
+
+class BodyReceiver:
+    """Incomplete bodies, by id.
+
+    Args:
+        body_id_of: Returns the id of a whole body (Rule P4).
+        limits: Bounds on memory.
+        counters: Where refused packets and wrong bodies are counted.
+    """
+
+    def __init__(
+        self,
+        *,
+        body_id_of: Callable[[bytes], bytes],
+        limits: ReceiverLimits,
+        counters: Counters,
+    ) -> None:
+        self._body_id_of = body_id_of
+        self._limits = limits
+        self._counters = counters
+        self._partials: dict[bytes, _Partial] = {}
+
+    def expect(self, body_id: bytes, *, origin: int, total_bytes: int | None = None) -> bool:
+        """Accept packets of this body from now on.
+
+        Args:
+            body_id: Id named by a verified header.
+            origin: Member whose header announced it; the memory is on its account.
+            total_bytes: Length, when the header implies it; packets of another length are refused.
+
+        Returns:
+            False if a bound of `ReceiverLimits` forbids it: pull it later.
+        """
+        known = self._partials.get(body_id)
+        if known is not None:
+            return True
+        if total_bytes is not None and not 1 <= total_bytes <= self._limits.body_bytes:
+            self._counters.add("body_size")
+            return False
+        bodies = sum(each.origin == origin for each in self._partials.values())
+        if bodies >= self._limits.bodies_per_origin:
+            self._counters.add("bodies_per_origin")
+            return False
+        self._partials[body_id] = _Partial(origin=origin, total_bytes=total_bytes)
+        return True
+
+    def forget(self, body_id: bytes) -> None:
+        """Stop accepting packets of this body and free its memory."""
+        self._partials.pop(body_id, None)
+
+    def is_expected(self, body_id: bytes) -> bool:
+        """Return whether this body is being collected."""
+        return body_id in self._partials
+
+    def expected(self) -> tuple[bytes, ...]:
+        """Return the ids that are being collected, ascending."""
+        return tuple(sorted(self._partials))
+
+    def accept(self, packet: BodyPacket, *, sender: int | None) -> Outcome:
+        """Store the granules of a packet; each granule is taken from its first sender.
+
+        Args:
+            packet: A decoded packet.
+            sender: Member under whose sender key it came; None if only the network key sealed it.
+
+        Returns:
+            FULL once every granule is there (call `complete`); DUPLICATE if nothing was new.
+        """
+        partial = self._partials.get(packet.body_id)
+        reason = self._refusal(partial, packet, sender)
+        if partial is None or reason:
+            self._counters.add(reason)
+            return Outcome.REFUSED
+        if not partial.content:
+            # calloc: pages are committed only as packets fill them.
+            partial.content = bytearray(packet.total_bytes)
+        mask = _ones(packet.count) << packet.first
+        if not mask & ~partial.present:
+            self._counters.add("packet_duplicate")
+            return Outcome.FULL if partial.is_full else Outcome.DUPLICATE
+        self._copy(partial, packet)
+        partial.present |= mask
+        partial.senders.add(sender)
+        return Outcome.FULL if partial.is_full else Outcome.STORED
+
+    def _refusal(self, partial: _Partial | None, packet: BodyPacket, sender: int | None) -> str:
+        if partial is None:
+            return "body_not_expected"
+        if partial.contested and (partial.only is None or sender != partial.only):
+            return "body_contested"
+        if sender is not None and sender in partial.refused:
+            return "sender_refused"
+        length = len(partial.content) or partial.total_bytes or packet.total_bytes
+        if packet.total_bytes != length:
+            if partial.total_bytes is None:
+                # Nothing says which length is the true one: from here on one sender at a time.
+                self._blame(partial, {*partial.senders, sender})
+            return "packet_total"
+        if length > self._limits.body_bytes:
+            return "body_size"
+        return "" if partial.content else self._memory_refusal(partial.origin, length)
+
+    def _memory_refusal(self, origin: int, length: int) -> str:
+        sizes = [(each.origin, len(each.content)) for each in self._partials.values()]
+        if sum(size for _, size in sizes) + length > self._limits.bytes_total:
+            return "bytes_total"
+        own = sum(size for each, size in sizes if each == origin)
+        return "bytes_per_origin" if own + length > self._limits.bytes_per_origin else ""
+
+    def _copy(self, partial: _Partial, packet: BodyPacket) -> None:
+        new = _ones(packet.count) << packet.first & ~partial.present
+        for run in _runs(new, limit=packet.count):
+            start, end = run.first * GRANULE_BYTES, (run.first + run.count) * GRANULE_BYTES
+            offset = packet.first * GRANULE_BYTES
+            # Slices end at the body's end by themselves, on both sides alike.
+            partial.content[start:end] = packet.data[start - offset : end - offset]
+
+    def missing(self, body_id: bytes) -> tuple[GranuleRange, ...]:
+        """Return the first missing ranges, at most `RANGES_MAX`; empty means everything.
+
+        `is_full` tells "nothing missing" from "everything missing".
+        """
+        partial = self._partials.get(body_id)
+        if partial is None or not partial.content:
+            return ()
+        last = granules_in(len(partial.content))
+        return _runs(_ones(last) & ~partial.present, limit=RANGES_MAX)
+
+    def is_full(self, body_id: bytes) -> bool:
+        """Return whether every granule of the body has arrived."""
+        partial = self._partials.get(body_id)
+        return partial is not None and partial.is_full
+
+    def content(self, body_id: bytes) -> bytes:
+        """Return the bytes of a full body, not yet checked; a full body no longer changes.
+
+        Raises:
+            RuntimeError: If it is not full.
+        """
+        partial = self._partials.get(body_id)
+        if partial is None or not partial.is_full:
+            raise RuntimeError(f"body {body_id.hex()[:8]} is not full")
+        return bytes(partial.content)
+
+    def complete(self, body_id: bytes) -> bytes | None:
+        """Check a full body; return it and forget it if its id is right, else None.
+
+        Hashing takes about a millisecond per megabyte. A host that must not wait hashes
+        `content` on another thread and calls `settle` with the result.
+        """
+        body = self.content(body_id)
+        return body if self.settle(body_id, matches=self._body_id_of(body) == body_id) else None
+
+    def settle(self, body_id: bytes, *, matches: bool) -> bool:
+        """Forget a body that was checked, or discard a wrong one whole and start again."""
+        partial = self._partials.get(body_id)
+        if partial is None:
+            return matches
+        if matches:
+            self.forget(body_id)
+            return True
+        self._counters.add("body_wrong")
+        self._blame(partial, partial.senders)
+        return False
+
+    def restrict(self, body_id: bytes, *, sender: int) -> None:
+        """Take a contested body from `sender` alone, the responder that is asked for it now."""
+        partial = self._partials.get(body_id)
+        if partial is None or not partial.contested or partial.only == sender:
+            return
+        partial.clear()
+        partial.only = sender
+
+    def refused_senders(self, body_id: bytes) -> tuple[int, ...]:
+        """Return the members that sent this body wrong, ascending: do not ask them again."""
+        partial = self._partials.get(body_id)
+        return () if partial is None else tuple(sorted(partial.refused))
+
+    def is_contested(self, body_id: bytes) -> bool:
+        """Return whether the body is taken from one sender at a time."""
+        partial = self._partials.get(body_id)
+        return partial is not None and partial.contested
+
+    def _blame(self, partial: _Partial, senders: set[int | None]) -> None:
+        # A packet under the network key alone names nobody, and then nobody can be singled out.
+        known = {each for each in senders if each is not None}
+        if len(known) == len(senders) == 1:
+            partial.refused |= known
+            partial.only = None
+            self._counters.add("bad_sender")
+        elif len(known) == len(senders):
+            partial.contested = True
+        partial.clear()
+
+
+def _ones(count: int) -> int:
+    return (1 << count) - 1
+
+
+def _runs(bits: int, *, limit: int) -> tuple[GranuleRange, ...]:
+    """Return the first `limit` runs of set bits, ascending."""
+    runs: list[GranuleRange] = []
+    position = 0
+    while bits and len(runs) < limit:
+        skipped = (bits & -bits).bit_length() - 1
+        bits >>= skipped
+        count = (~bits & (bits + 1)).bit_length() - 1
+        bits >>= count
+        runs.append(GranuleRange(first=position + skipped, count=count))
+        position += skipped + count
+    return tuple(runs)

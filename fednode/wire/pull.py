@@ -1,0 +1,186 @@
+"""Whom to ask for what is missing of a body, and what to answer (Rule P91). Pure: time is an input.
+
+A body is pushed once. What did not arrive is pulled, first from its trainer, then in turn from the
+holders named in HAVEs; at least one of them is honest (Theorem B of Rule P12). Every wait has a
+name and a bound (Rule P93).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fednode.wire.packets import GRANULE_BYTES, GranuleRange, PullRequest
+
+UNKNOWN_BODY_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullLimits:
+    """Waits in milliseconds and sizes in bytes.
+
+    Attributes:
+        push_grace_ms: Silence on a pushed body before the first request.
+        answer_timeout_ms: Silence after a request before the next responder is asked.
+        backoff_max_ms: Longest wait for an answer; it doubles each time all responders failed.
+        request_bytes_max: Most that one request asks for.
+        outstanding_bytes_max: Most that all unanswered requests together ask for.
+    """
+
+    push_grace_ms: int = 1_000
+    answer_timeout_ms: int = 2_000
+    backoff_max_ms: int = 30_000
+    request_bytes_max: int = 16 * 2**20
+    outstanding_bytes_max: int = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """What the receiver lacks of one body; no ranges means that nothing arrived yet.
+
+    Attributes:
+        ranges: From `BodyReceiver.missing`.
+        refused: Members that are not to be asked, from `BodyReceiver.refused_senders`.
+    """
+
+    ranges: tuple[GranuleRange, ...] = ()
+    refused: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class _Want:
+    height: int
+    responders: list[int]
+    due_ms: int
+    turn: int = 0  # requests without an answer; chooses the responder
+    missing: Missing = field(default_factory=Missing)
+    asked: int | None = None
+    asked_bytes: int = 0
+    asked_end: int = 0  # first granule after those that were asked for
+
+    def release(self, now_ms: int) -> None:
+        self.asked, self.asked_bytes, self.due_ms = None, 0, now_ms
+
+
+class PullPlanner:
+    """Decides which requests to send at a given time.
+
+    Args:
+        own_member: This node's number; it never asks itself.
+        limits: Waits and sizes.
+        first_counter: Above every counter used before a restart; milliseconds of the wall clock do.
+    """
+
+    def __init__(self, *, own_member: int, limits: PullLimits, first_counter: int) -> None:
+        self._own = own_member
+        self._limits = limits
+        self._counter = first_counter
+        self._wants: dict[bytes, _Want] = {}
+
+    def want(self, body_id: bytes, *, height: int, responders: Sequence[int], now_ms: int) -> None:
+        """Start to watch a body that is expected, or learn of more members that hold it.
+
+        Args:
+            body_id: Id of the body.
+            height: Height for which it is needed.
+            responders: Members to ask in this order: its trainer, then holders.
+            now_ms: Time on a monotonic clock.
+        """
+        want = self._wants.get(body_id)
+        if want is None:
+            due_ms = now_ms + self._limits.push_grace_ms
+            want = _Want(height=height, responders=[], due_ms=due_ms)
+            self._wants[body_id] = want
+        want.height = max(want.height, height)
+        for member in responders:
+            if member != self._own and member not in want.responders:
+                want.responders.append(member)
+
+    def done(self, body_id: bytes) -> None:
+        """Stop watching a body that is complete or no longer needed."""
+        self._wants.pop(body_id, None)
+
+    def progress(self, body_id: bytes, missing: Missing, *, now_ms: int) -> None:
+        """Note that packets of a body arrived, or that it was discarded as wrong.
+
+        Args:
+            body_id: Id of the body.
+            missing: What lacks now.
+            now_ms: Time on the same clock.
+        """
+        want = self._wants.get(body_id)
+        if want is None:
+            return
+        if want.asked in missing.refused:
+            # The responder sent wrong bytes: ask the next one at once.
+            want.release(now_ms)
+        elif want.asked is None:
+            want.due_ms = now_ms + self._limits.push_grace_ms
+        else:
+            want.due_ms = now_ms + self._limits.answer_timeout_ms
+            if missing.ranges and missing.ranges[0].first >= want.asked_end:
+                # The request is served: the same responder is asked for the rest at once.
+                want.release(now_ms)
+                want.turn -= 1
+        want.missing = missing
+
+    def due(self, now_ms: int) -> tuple[PullRequest, ...]:
+        """Return the requests to sign and send now, for the body wanted first first."""
+        requests = []
+        for body_id, want in self._wants.items():
+            if want.due_ms > now_ms:
+                continue
+            want.release(now_ms)
+            request = self._request(body_id, want, now_ms)
+            if request is not None:
+                requests.append(request)
+        return tuple(requests)
+
+    def next_due_ms(self) -> int | None:
+        """Return when `due` is to be called next, or None if nothing is wanted."""
+        return min((want.due_ms for want in self._wants.values()), default=None)
+
+    def asked(self, body_id: bytes) -> int | None:
+        """Return the member that is being asked for a body, if any."""
+        want = self._wants.get(body_id)
+        return None if want is None else want.asked
+
+    def _request(self, body_id: bytes, want: _Want, now_ms: int) -> PullRequest | None:
+        limits = self._limits
+        able = [each for each in want.responders if each not in want.missing.refused]
+        rounds = want.turn // max(1, len(able))
+        wait_ms = min(limits.answer_timeout_ms << min(rounds, 16), limits.backoff_max_ms)
+        want.due_ms = now_ms + wait_ms
+        outstanding = sum(each.asked_bytes for each in self._wants.values())
+        room = min(limits.request_bytes_max, limits.outstanding_bytes_max - outstanding)
+        ranges = _first_bytes(want.missing.ranges, room)
+        size = _size(ranges) if want.missing.ranges else UNKNOWN_BODY_BYTES
+        if not able or size == 0 or size > max(room, 0):
+            return None
+        want.asked = able[want.turn % len(able)]
+        want.asked_bytes = size
+        want.asked_end = (
+            ranges[-1].first + ranges[-1].count if ranges else UNKNOWN_BODY_BYTES // GRANULE_BYTES
+        )
+        want.turn += 1
+        self._counter += 1
+        return PullRequest(
+            height=want.height,
+            responder=want.asked,
+            counter=self._counter,
+            body_id=body_id,
+            ranges=ranges,
+        )
+
+
+def _size(ranges: tuple[GranuleRange, ...]) -> int:
+    return sum(each.count for each in ranges) * GRANULE_BYTES
+
+
+def _first_bytes(ranges: tuple[GranuleRange, ...], limit_bytes: int) -> tuple[GranuleRange, ...]:
+    room = limit_bytes // GRANULE_BYTES
+    kept = []
+    for each in ranges:
+        if room <= 0:
+            break
+        kept.append(GranuleRange(first=each.first, count=min(each.count, room)))
+        room -= each.count
+    return tuple(kept)
