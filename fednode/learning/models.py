@@ -46,9 +46,10 @@ class Network:
             Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
             networks", AISTATS 2010, equation 16.
         """
+        has_hidden_layer = bool(self.sizes[1:-1])
         parameters: Parameters = {}
         for layer, (inputs, outputs) in enumerate(pairwise(self.sizes)):
-            limit = np.sqrt(6.0 / (inputs + outputs)) if len(self.sizes) > 2 else 0.0  # noqa: PLR2004
+            limit = np.sqrt(6.0 / (inputs + outputs)) if has_hidden_layer else 0.0
             parameters[f"matrix{layer}"] = rng.uniform(-limit, limit, (inputs, outputs))
             parameters[f"bias{layer}"] = np.zeros(outputs)
         return parameters

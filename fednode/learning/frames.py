@@ -1,0 +1,69 @@
+"""Frames between a node and its training process: a small JSON header and raw array bytes.
+
+A frame is the length of the header (4 bytes) and of the body (8 bytes), both big endian, then both.
+Nothing is unpickled: a body is an array of little-endian 32-bit integers.
+"""
+
+import json
+from collections.abc import Mapping
+from struct import Struct
+from typing import Any, BinaryIO, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fednode.learning.errors import TrainerError
+
+PREFIX: Final = Struct(">IQ")
+HEADER_BYTES_MAX: Final = 1 << 20
+BODY_BYTES_MAX: Final = 1 << 32
+
+Header: TypeAlias = Mapping[str, Any]
+
+
+def encode_frame(header: Header, body: bytes = b"") -> bytes:
+    """Return the bytes of one frame."""
+    text = json.dumps(header).encode()
+    return PREFIX.pack(len(text), len(body)) + text + body
+
+
+def check_lengths(prefix: bytes) -> tuple[int, int]:
+    """Return the lengths of header and body that a frame's first bytes announce.
+
+    Raises:
+        TrainerError: If they are beyond the limits.
+    """
+    header_bytes, body_bytes = PREFIX.unpack(prefix)
+    if header_bytes > HEADER_BYTES_MAX or body_bytes > BODY_BYTES_MAX:
+        raise TrainerError(
+            f"a frame announces {header_bytes} and {body_bytes} bytes: at most {HEADER_BYTES_MAX} "
+            f"and {BODY_BYTES_MAX} are allowed"
+        )
+    return header_bytes, body_bytes
+
+
+def read_frame(stream: BinaryIO) -> tuple[Header, bytes] | None:
+    """Return the next frame of a blocking stream, or None at its end.
+
+    Raises:
+        TrainerError: If a length is beyond its limit.
+    """
+    prefix = stream.read(PREFIX.size)
+    if len(prefix) < PREFIX.size:
+        return None
+    header_bytes, body_bytes = check_lengths(prefix)
+    text, body = stream.read(header_bytes), stream.read(body_bytes)
+    if len(text) < header_bytes or len(body) < body_bytes:
+        return None
+    header: Header = json.loads(text)
+    return header, body
+
+
+def pack_integers(values: NDArray[np.int32]) -> bytes:
+    """Return the little-endian bytes of a vector."""
+    return values.astype("<i4", copy=False).tobytes()
+
+
+def unpack_integers(body: bytes) -> NDArray[np.int32]:
+    """Return the vector that `pack_integers` wrote."""
+    return np.frombuffer(body, dtype="<i4").astype(np.int32)

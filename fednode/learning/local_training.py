@@ -1,0 +1,111 @@
+"""One member's part of a training round: from the model's integers to the update's integers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fednode.aggregation.fixedpoint import flatten, unflatten
+from fednode.attacks import Attack
+from fednode.learning.errors import TrainerError
+from fednode.learning.learner import (
+    EvaluationContext,
+    FitContext,
+    Learner,
+    Metrics,
+    Parameters,
+    RowSet,
+    TrainingSettings,
+)
+from fednode.learning.momentum_store import MomentumStore
+from fednode.learning.optimizers import blend
+from ledger.records import TensorSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FitOutcome:
+    """What a trainer offers for a training round.
+
+    `delta` holds the update's integers in the order of the tensor table, shape (p,).
+    """
+
+    delta: NDArray[np.int32]
+    samples: int
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalTraining:
+    """Trains and evaluates for one member; `member` is its number in the contract."""
+
+    learner: Learner
+    settings: TrainingSettings
+    tensors: tuple[TensorSpec, ...]
+    member: int
+    momenta: MomentumStore
+    attack: Attack | None = None
+
+    def fit(self, training_round: int, model: NDArray[np.int32]) -> FitOutcome:
+        """Train from the model's integers, shape (p,), and return the update.
+
+        The order is: local steps, worker momentum, attack (in test networks), quantization.
+        The same training round with the same model gives the same update again.
+
+        Raises:
+            TrainerError: If training diverged, or the learner's tensors are not the contract's.
+        """
+        context = FitContext(
+            training_round=training_round,
+            settings=self.settings,
+            rng=np.random.default_rng([self.settings.seed, self.member, training_round]),
+        )
+        # A training run that diverges is reported once, by the check for finite values below.
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = self.learner.fit(self._parameters(model), context)
+            delta = self._apply_momentum(training_round, result.delta)
+            if self.attack is not None:
+                delta = {name: self.attack.apply(values) for name, values in delta.items()}
+        return FitOutcome(
+            delta=self._quantize(training_round, delta),
+            samples=result.samples,
+            metrics=result.metrics,
+        )
+
+    def evaluate(self, model: NDArray[np.int32], rows: RowSet) -> Metrics:
+        """Return figures of the model on the named rows.
+
+        Raises:
+            DataError: If the member has no such rows.
+        """
+        return self.learner.evaluate(self._parameters(model), EvaluationContext(rows=rows))
+
+    def _parameters(self, model: NDArray[np.int32]) -> Parameters:
+        return unflatten(model, self.tensors, np.float64)
+
+    def _apply_momentum(self, training_round: int, delta: Parameters) -> Parameters:
+        if self.settings.worker_momentum == 0.0:
+            return delta
+        # A diverged update must not enter the state: the training round can be done again.
+        self._quantize(training_round, delta)
+        vector = np.concatenate([delta[spec.name].reshape(-1) for spec in self.tensors])
+        previous = self.momenta.load_before(training_round)
+        if previous is not None and previous.shape != vector.shape:
+            raise TrainerError(
+                f"the worker momentum has {previous.size} elements, the model {vector.size}: "
+                "the state belongs to another network"
+            )
+        momentum = blend(vector, previous, self.settings.worker_momentum)
+        self.momenta.save(training_round, momentum)
+        ends = np.cumsum([spec.size for spec in self.tensors])[:-1]
+        return {
+            spec.name: part.reshape(spec.shape)
+            for spec, part in zip(self.tensors, np.split(momentum, ends), strict=True)
+        }
+
+    def _quantize(self, training_round: int, delta: Parameters) -> NDArray[np.int32]:
+        try:
+            return flatten(delta, self.tensors)
+        except ValueError as error:
+            raise TrainerError(
+                f"member {self.member} has no update for training round {training_round}: {error}"
+            ) from error
