@@ -1,0 +1,58 @@
+"""One pinned aggregation that every node recomputes before it votes."""
+
+from hashlib import sha256, shake_256
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fednode.aggregation.errors import PinnedVectorError
+from fednode.aggregation.rules import RULES, RuleSpec, aggregate
+from ledger.records import VALUE_MAX
+
+ROWS: Final = 7
+COLUMNS: Final = 20_011
+"""Several blocks of columns, the last one not full."""
+WEIGHTS: Final = (1, 300, 40_000, 0, 7, 2**40, 2**39)
+PINNED: Final = "d14081c5b5f48a08d7037899531902daec60fc2002298ce0651d983d13b30186"
+"""SHA-256 of all rules' results on the pinned rows, in hexadecimal."""
+
+
+def check_pinned_vector() -> None:
+    """Recompute every rule on pinned rows and refuse to go on with another result.
+
+    Raises:
+        PinnedVectorError: If this machine's libraries compute another aggregate.
+    """
+    found = pinned_digest()
+    if found != PINNED:
+        raise PinnedVectorError(
+            f"expected the pinned aggregation to have SHA-256 {PINNED}, got {found}: numpy or its "
+            "BLAS library computes wrong integers here; install an official numpy wheel"
+        )
+
+
+def pinned_digest() -> str:
+    """Return the SHA-256 of all rules' aggregates and flags on the pinned rows, in hexadecimal."""
+    wide = _pinned_rows()
+    narrow = tuple(row >> 6 for row in wide)  # fits one limb of the Gram matrix
+    digest = sha256()
+    for rule_id in sorted(RULES):
+        for rows, weights in ((wide, WEIGHTS), (narrow, (1,) * ROWS)):
+            result = aggregate(RuleSpec(rule_id=rule_id, f=2), rows, weights)
+            digest.update(rule_id.encode())
+            digest.update(result.delta.astype("<i4").tobytes())
+            digest.update(bytes(result.flags))
+    return digest.hexdigest()
+
+
+def _pinned_rows() -> tuple[NDArray[np.int32], ...]:
+    # Integers from a hash, not from a generator whose stream a library may change. Full range, a
+    # common part, one far row and one narrow row, so that both flags occur.
+    octets = shake_256(b"fednode/aggregation/pinned/1").digest(4 * ROWS * COLUMNS)
+    noise = np.frombuffer(octets, "<u4").reshape(ROWS, COLUMNS).astype(np.int64)
+    noise = noise % (2 * VALUE_MAX + 1) - VALUE_MAX
+    common = noise[0] >> 1
+    rows = [common + (noise[index] >> (4 + index)) for index in range(ROWS - 1)]
+    rows.append(-2 * common)
+    return tuple(np.clip(row, -VALUE_MAX, VALUE_MAX).astype(np.int32) for row in rows)
