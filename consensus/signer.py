@@ -1,0 +1,167 @@
+"""The only user of the secret key: (record, statement) -> (record', signature), or refusal (P60).
+
+`sign` never returns two different signatures for one slot, whatever happened in between, as long as
+the record it starts from is the newest one that left the node. The host makes the new record durable
+before the signature leaves.
+"""
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias, TypeVar
+
+from consensus.errors import SigningRefusedError
+from consensus.messages import BlocksRequest, ProposalRequest, Status
+from consensus.record import Lock, SafetyRecord, Slot, SlotKind, Step
+from ledger import keys
+from ledger.encoding import decode, encode
+from ledger.keys import Key, Signed
+from ledger.records import NIL, HaveList, Phase, Proposal, UpdateHeader, Vote
+
+SlotStatement: TypeAlias = UpdateHeader | HaveList | Proposal | Vote
+SlotStatementT = TypeVar("SlotStatementT", UpdateHeader, HaveList, Proposal, Vote)
+RequestT = TypeVar("RequestT", Status, BlocksRequest, ProposalRequest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """A key, the member that holds it, and what it has signed so far."""
+
+    key: Key
+    member: int
+    chain_id: bytes
+    record: SafetyRecord
+
+    def sign(self, statement: SlotStatementT) -> tuple[SafetyRecord, Signed[SlotStatementT]]:
+        """Fill the statement's slot, or return what is in it when the bytes are identical.
+
+        Returns:
+            The record to make durable before the signature leaves, and the signed statement.
+
+        Raises:
+            SigningRefusedError: If the slot holds other bytes or the record is already past it; or
+                if the lock forbids the vote.
+        """
+        kind, view = slot_of(statement)
+        position = (statement.height, view)
+        encoded = encode(statement)
+        stored = self.record.slot(kind)
+        if stored is not None and stored.position == position and stored.statement == encoded:
+            signed = Signed(
+                statement=statement, signer=self.member, signature=stored.signature
+            )
+            return self.record, signed
+        self._check_not_back(kind, position)
+        if isinstance(statement, Vote):
+            self._check_lock(statement)
+        fresh = keys.sign(statement, self.key, signer=self.member, chain_id=self.chain_id)
+        slot = Slot(
+            kind=kind,
+            height=statement.height,
+            view=view,
+            statement=encoded,
+            signature=fresh.signature,
+        )
+        return _after(_with_slot(self.record, slot), statement), fresh
+
+    def sign_request(self, statement: RequestT) -> Signed[RequestT]:
+        """Sign a request or a status: these are not slots, nothing is promised by them."""
+        if not isinstance(statement, Status | BlocksRequest | ProposalRequest):
+            kind = type(statement).__name__
+            raise SigningRefusedError(f"{kind} is a slot: it is signed by `sign` only (rule P60)")
+        return keys.sign(statement, self.key, signer=self.member, chain_id=self.chain_id)
+
+    def stored_update(self) -> Signed[UpdateHeader] | None:
+        """Return the newest UPDATE header this node signed."""
+        slot = self.record.slot(SlotKind.UPDATE)
+        return None if slot is None else self._stored(UpdateHeader, slot)
+
+    def stored_have(self) -> Signed[HaveList] | None:
+        """Return the newest HAVE list this node signed."""
+        slot = self.record.slot(SlotKind.HAVE)
+        return None if slot is None else self._stored(HaveList, slot)
+
+    def stored_proposal(self) -> Signed[Proposal] | None:
+        """Return the newest proposal this node signed."""
+        slot = self.record.slot(SlotKind.PROPOSAL)
+        return None if slot is None else self._stored(Proposal, slot)
+
+    def stored_vote(self, phase: Phase) -> Signed[Vote] | None:
+        """Return the newest vote of one phase this node signed."""
+        slot = self.record.slot(_SLOT_OF_PHASE[phase])
+        return None if slot is None else self._stored(Vote, slot)
+
+    def _stored(self, kind: type[SlotStatementT], slot: Slot) -> Signed[SlotStatementT]:
+        statement = decode(kind, slot.statement)
+        return Signed(statement=statement, signer=self.member, signature=slot.signature)
+
+    def _check_not_back(self, kind: SlotKind, position: tuple[int, int]) -> None:
+        """Refuse what is at or before a statement that this one may not follow (rule P60)."""
+        record = self.record
+        if position[0] != record.height:
+            raise SigningRefusedError(
+                f"{kind.name} of height {position[0]}: the signer is at height {record.height}"
+            )
+        if kind in _PER_VIEW and position[1] < record.view:
+            raise SigningRefusedError(
+                f"{kind.name} of height {position[0]} view {position[1]}: "
+                f"the signer is in view {record.view}"
+            )
+        for earlier in _MUST_BE_BEFORE[kind]:
+            slot = record.slot(earlier)
+            if slot is not None and slot.position >= position:
+                raise SigningRefusedError(
+                    f"{kind.name} of height {position[0]} view {position[1]}: {earlier.name} of "
+                    f"height {slot.height} view {slot.view} is signed already"
+                )
+
+    def _check_lock(self, vote: Vote) -> None:
+        """Refuse a PREPARE that the lock forbids (rules P22, P23)."""
+        lock = self.record.lock
+        if vote.phase is Phase.COMMIT or vote.block_id == NIL or lock is None:
+            return
+        if lock.block_id != vote.block_id and vote.valid_view < lock.view:
+            raise SigningRefusedError(
+                f"PREPARE of height {vote.height} view {vote.view} for another block than the one "
+                f"locked in view {lock.view}, with valid view {vote.valid_view}"
+            )
+
+
+def slot_of(statement: SlotStatement) -> tuple[SlotKind, int]:
+    """Return the slot that a statement fills: its kind, and its view (0 where once per height)."""
+    match statement:
+        case UpdateHeader():
+            return SlotKind.UPDATE, 0
+        case HaveList():
+            return SlotKind.HAVE, 0
+        case Proposal():
+            return SlotKind.PROPOSAL, statement.view
+        case Vote():
+            return _SLOT_OF_PHASE[statement.phase], statement.view
+
+
+_SLOT_OF_PHASE = {Phase.PREPARE: SlotKind.PREPARE, Phase.COMMIT: SlotKind.COMMIT}
+_PER_VIEW = frozenset({SlotKind.PROPOSAL, SlotKind.PREPARE, SlotKind.COMMIT})
+# A statement is refused when one of these kinds is signed at its position or later. A COMMIT may
+# follow the PREPARE of its own view; that an earlier view is over is what `record.view` says.
+_MUST_BE_BEFORE = {
+    SlotKind.UPDATE: (SlotKind.UPDATE,),
+    SlotKind.HAVE: (SlotKind.HAVE,),
+    SlotKind.PROPOSAL: (SlotKind.PROPOSAL, SlotKind.PREPARE, SlotKind.COMMIT),
+    SlotKind.PREPARE: (SlotKind.PREPARE, SlotKind.COMMIT),
+    SlotKind.COMMIT: (SlotKind.COMMIT,),
+}
+
+
+def _with_slot(record: SafetyRecord, slot: Slot) -> SafetyRecord:
+    others = [each for each in record.slots if each.kind is not slot.kind]
+    return replace(record, slots=tuple(sorted([*others, slot], key=lambda each: each.kind)))
+
+
+def _after(record: SafetyRecord, statement: SlotStatement) -> SafetyRecord:
+    """Move step and lock with a vote; a COMMIT for a block is the lock (rule P25)."""
+    if not isinstance(statement, Vote):
+        return record
+    step = Step.PREPARE if statement.phase is Phase.PREPARE else Step.COMMIT
+    locked = record.locked
+    if statement.phase is Phase.COMMIT and statement.block_id != NIL:
+        locked = (Lock(view=statement.view, block_id=statement.block_id),)
+    return replace(record, view=statement.view, step=step, locked=locked)
