@@ -40,6 +40,15 @@ def test_a_row_placed_on_the_first_mean_does_not_hold_the_median_there(distance:
     assert abs(center) < 100
 
 
+def test_distances_that_rounding_made_impossible_are_harmless() -> None:
+    # Points -a, 0 and a with a^2 = 0.9 units, rounded down: the squared distance from the middle
+    # one to the mean comes out below zero.
+    table = ((0, 0, 0), (0, 0, 3), (0, 3, 0))
+    assert spread_from_mean(table, (1, 1, 1))[0] < 0
+
+    assert geometric_median(table, (1, 1, 1)) == (2**64,) * 3
+
+
 def test_spread_is_the_squared_distance_to_the_weighted_mean() -> None:
     rows = [(1, 5), (-3, 2), (10, 0)]
     weights = (2, 0, 5)
