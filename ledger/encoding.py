@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
-from functools import lru_cache
+from functools import cache
 from typing import Annotated, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgpack
@@ -25,7 +25,7 @@ from ledger.errors import DecodeError
 Value: TypeAlias = "int | bytes | str | tuple[Value, ...]"
 Record = TypeVar("Record")
 
-DEPTH_MAX = 12
+DOMAIN_TAG_BYTES = 16
 MESSAGE_BYTES_MAX = 16 * 2**20
 
 
@@ -158,15 +158,15 @@ def unpack(data: bytes, *, bytes_max: int) -> object:
 
 
 def domain_tag(kind: str) -> bytes:
-    """Return the 16-byte domain tag of a kind of signed or hashed bytes (rule P3).
+    r"""Return the 16-byte domain tag of a kind of signed or hashed bytes (rule P3).
 
     Examples:
         >>> domain_tag("block/1")
-        b'fednode/block/1\\x00'
+        b'fednode/block/1\x00'
     """
     tag = b"fednode/" + kind.encode("ascii")
-    assert len(tag) <= 16, f"domain tag too long: {kind}"
-    return tag.ljust(16, b"\0")
+    assert len(tag) <= DOMAIN_TAG_BYTES, f"domain tag too long: {kind}"
+    return tag.ljust(DOMAIN_TAG_BYTES, b"\0")
 
 
 def codec_of(hint: object) -> Codec:
@@ -174,7 +174,7 @@ def codec_of(hint: object) -> Codec:
     return _codec_of(hint)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _codec_of(hint: object) -> Codec:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
@@ -291,9 +291,7 @@ def _record_codec(record_class: type, arguments: tuple[object, ...]) -> Codec:
     bound = dict(zip(parameters, arguments, strict=True))
     names = tuple(each.name for each in fields(record_class))
     codecs = tuple(_codec_of(bound.get(hints[name], hints[name])) for name in names)
-    kind: tuple[int, ...] = (
-        (int(record_class.KIND),) if hasattr(record_class, "KIND") else ()
-    )
+    kind: tuple[int, ...] = (int(record_class.KIND),) if hasattr(record_class, "KIND") else ()
 
     def check(record: object) -> object:
         if type(record) is not record_class:

@@ -10,13 +10,13 @@ from hashlib import sha256
 from typing import Annotated, ClassVar, Final
 
 from ledger.encoding import (
+    I64,
     U8,
     U16,
     U32,
     U64,
     Characters,
     Digest,
-    I64,
     Items,
     Name,
     PublicKey,
@@ -67,6 +67,11 @@ class ModelTerms:
     tensors: TensorTable
     initial_seed: U64
     initial_model_id: Digest
+
+    @property
+    def n_elements(self) -> int:
+        """Number of values of the model and of every update."""
+        return sum(tensor.size for tensor in self.tensors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,4 +196,19 @@ def chain_id(contract: Contract) -> bytes:
 
 def consent_bytes(contract: Contract) -> bytes:
     """Return what a founding member signs to consent to `contract`."""
-    return domain_tag("genesis/1") + chain_id(contract)
+    return domain_tag("found/1") + chain_id(contract)
+
+
+def public_keys(contract: Contract) -> tuple[bytes, ...]:
+    """Return the members' keys by member number."""
+    return tuple(member.public_key for member in contract.members)
+
+
+def trainers_in_role(contract: Contract) -> int:
+    """Return the number m of members that may send updates."""
+    return sum(member.is_trainer for member in contract.members)
+
+
+def updates_needed(contract: Contract) -> int:
+    """Return how many included updates an AGGREGATE block takes (rule P15)."""
+    return max(contract.min_updates, 2 * contract.trainer_budget + 1)

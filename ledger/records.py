@@ -7,7 +7,9 @@ same bytes.
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import sha256
+from itertools import pairwise
 from typing import Annotated, ClassVar, Final, TypeAlias
 
 from ledger.encoding import (
@@ -149,7 +151,8 @@ class Proposal:
     def __post_init__(self) -> None:
         """Refuse a valid view that is not before the view."""
         if not FRESH <= self.valid_view < self.view:
-            raise DecodeError(f"expected a valid_view in -1..{self.view - 1}, got {self.valid_view}")
+            expected = f"expected a valid_view in -1..{self.view - 1}"
+            raise DecodeError(f"{expected}, got {self.valid_view}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +172,7 @@ class Vote:
 
     def __post_init__(self) -> None:
         """Refuse a valid view where none belongs."""
-        free = self.phase is Phase.PREPARE and self.block_id != NIL
-        if not (FRESH <= self.valid_view < self.view if free else self.valid_view == FRESH):
-            raise DecodeError(f"a vote of view {self.view} cannot have valid_view {self.valid_view}")
+        _check_valid_view(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,8 +214,9 @@ class QuorumCertificate:
 
     def __post_init__(self) -> None:
         """Refuse an impossible vote and a bitmap that does not fit the signatures."""
+        _check_valid_view(self)
         count = len(self.positions)
-        if self.vote and count != len(self.signatures):
+        if count != len(self.signatures):
             raise DecodeError(f"{count} bits in the bitmap, {len(self.signatures)} signatures")
 
 
@@ -286,6 +288,7 @@ class Block:
     last_certificate: Annotated[tuple[QuorumCertificate, ...], Items(1)]
 
 
+@lru_cache(maxsize=256)
 def block_id(header: BlockHeader) -> bytes:
     """Return the 32-byte id that votes name."""
     return sha256(domain_tag("block/1") + encode(header)).digest()
@@ -302,5 +305,15 @@ def check_ascending(numbers: list[int], what: str) -> None:
     Raises:
         DecodeError: If two are equal or out of order.
     """
-    if any(left >= right for left, right in zip(numbers, numbers[1:], strict=False)):
+    if any(left >= right for left, right in pairwise(numbers)):
         raise DecodeError(f"expected {what} in strictly ascending member order, got {numbers}")
+
+
+def _check_valid_view(vote: Vote | QuorumCertificate) -> None:
+    is_free = vote.phase is Phase.PREPARE and vote.block_id != NIL
+    latest = vote.view - 1 if is_free else FRESH
+    if not FRESH <= vote.valid_view <= latest:
+        what = (
+            f"a {vote.phase.name} of view {vote.view} for {'a block' if vote.block_id else 'nil'}"
+        )
+        raise DecodeError(f"{what}: expected a valid_view in -1..{latest}, got {vote.valid_view}")

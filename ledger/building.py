@@ -1,0 +1,152 @@
+"""Building a block: everything that follows from parent state, HAVEs, headers and results (P13)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from hashlib import sha256
+from typing import Final
+
+from ledger.certificates import certificate_hash
+from ledger.election import proposer_of
+from ledger.encoding import domain_tag, encode, encode_as
+from ledger.genesis import AggregationTerms, Contract
+from ledger.inclusion import included, vouched_headers, weighted_contributions
+from ledger.keys import Signed
+from ledger.merkle import EMPTY_ROOT, root
+from ledger.powers import validators_hash
+from ledger.records import (
+    ZERO_DIGEST,
+    Block,
+    BlockHeader,
+    BlockKind,
+    Contribution,
+    Flag,
+    HaveList,
+    QuorumCertificate,
+    Results,
+    UpdateHeader,
+)
+from ledger.state import State, apply, state_root
+
+BLOCK_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What a proposer brings to a block; the rest is computed.
+
+    `updates` may hold more headers than the vouched ones, which are picked. `results` are those of
+    `aggregate_results` for AGGREGATE, of `unchanged_results` for EMPTY.
+    """
+
+    view: int
+    kind: BlockKind
+    time_ms: int
+    haves: tuple[Signed[HaveList], ...]
+    updates: tuple[Signed[UpdateHeader], ...]
+    last_certificate: QuorumCertificate | None
+    results: Results
+
+
+def build_block(contract: Contract, state: State, draft: Draft) -> Block:
+    """Return the block that `draft` makes on top of `state`, proposed by the view's proposer.
+
+    `ledger.validity.check_block` finds nothing wrong with it if the draft's kind, HAVEs, time,
+    certificate and results obey the rules.
+    """
+    haves = tuple(sorted(draft.haves, key=lambda have: have.signer))
+    updates = vouched_headers(state, haves, draft.updates)
+    last_certificate = () if draft.last_certificate is None else (draft.last_certificate,)
+    header = BlockHeader(
+        version=BLOCK_VERSION,
+        chain_id=state.chain_id,
+        height=state.height + 1,
+        training_round=state.training_round + (draft.kind is BlockKind.AGGREGATE),
+        kind=draft.kind,
+        parent_id=state.tip_id,
+        time_ms=draft.time_ms,
+        proposer=proposer_of(contract, state, draft.view),
+        created_view=draft.view,
+        rule_id=contract.aggregation.rule_id,
+        rule_parameters_hash=rule_parameters_hash(contract.aggregation),
+        base_model_id=state.model_id,
+        results=draft.results,
+        updates_root=updates_root(updates),
+        haves_root=haves_root(haves),
+        metrics_root=EMPTY_ROOT,
+        evidence_root=EMPTY_ROOT,
+        operations_root=EMPTY_ROOT,
+        last_certificate_hash=certificate_hash(last_certificate),
+        validators_hash=validators_hash(state.validators),
+        next_validators_hash=ZERO_DIGEST,
+        state_root=ZERO_DIGEST,
+        log_root=ZERO_DIGEST,
+    )
+    block = Block(header=header, haves=haves, updates=updates, last_certificate=last_certificate)
+    return with_outcome(contract, state, block)
+
+
+def with_outcome(contract: Contract, state: State, block: Block) -> Block:
+    """Return `block` with the header fields that tell what applying it leads to."""
+    after = apply(contract, state, block)
+    header = replace(
+        block.header,
+        next_validators_hash=validators_hash(after.validators),
+        state_root=state_root(after),
+        log_root=after.log.root(),
+    )
+    return replace(block, header=header)
+
+
+def expected_weights(
+    contract: Contract,
+    state: State,
+    haves: Sequence[Signed[HaveList]],
+    updates: Sequence[Signed[UpdateHeader]],
+) -> tuple[tuple[Signed[UpdateHeader], int], ...]:
+    """Return the included updates with the contribution weights that the aggregate must use."""
+    headers = included(contract, state, haves, updates)
+    return tuple(zip(headers, weighted_contributions(contract, state, headers), strict=True))
+
+
+def aggregate_results(
+    weighted: Sequence[tuple[Signed[UpdateHeader], int]],
+    flags: Sequence[Flag],
+    *,
+    model_id: bytes,
+    optimizer_id: bytes,
+) -> Results:
+    """Return the results of an AGGREGATE block.
+
+    Args:
+        weighted: From `expected_weights`.
+        flags: One per included update, in the same order.
+        model_id: Id of the new model's body.
+        optimizer_id: Id of the server optimizer's new state.
+    """
+    contributions = tuple(
+        Contribution(trainer=update.statement.trainer, weight=weight, flagged=flag)
+        for (update, weight), flag in zip(weighted, flags, strict=True)
+    )
+    return Results(model_id=model_id, optimizer_id=optimizer_id, contributions=contributions)
+
+
+def unchanged_results(state: State) -> Results:
+    """Return the results of an EMPTY block: everything stays (rule P15)."""
+    return Results(model_id=state.model_id, optimizer_id=state.optimizer_id, contributions=())
+
+
+def updates_root(updates: Sequence[Signed[UpdateHeader]]) -> bytes:
+    """Return the Merkle root over the signed headers of a block."""
+    return root([encode_as(Signed[UpdateHeader], each) for each in updates])
+
+
+def haves_root(haves: Sequence[Signed[HaveList]]) -> bytes:
+    """Return the Merkle root over the signed HAVE lists of a block."""
+    return root([encode_as(Signed[HaveList], each) for each in haves])
+
+
+@lru_cache(maxsize=16)
+def rule_parameters_hash(terms: AggregationTerms) -> bytes:
+    """Return the hash by which headers name the terms of aggregation (rule P50)."""
+    return sha256(domain_tag("rule/1") + encode(terms)).digest()

@@ -1,0 +1,210 @@
+"""Whether the terms of a contract can hold, and what they tolerate (rules P1, P15, P83)."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import Final, TypeAlias
+
+from ledger.bodies import body_bytes
+from ledger.encoding import MESSAGE_BYTES_MAX
+from ledger.errors import ContractError
+from ledger.genesis import (
+    CONTRACT_VERSION,
+    Contract,
+    Genesis,
+    Role,
+    consent_bytes,
+    trainers_in_role,
+    updates_needed,
+)
+from ledger.keys import ED25519, SignatureScheme
+from ledger.powers import cap_budget
+
+ELEMENTS_MAX: Final = 2**31
+"""Largest number of model values."""
+SAMPLES_MAX: Final = 2**32 - 1
+"""Largest sample count; contribution weights are 32-bit integers."""
+EXPONENT_MAX: Final = 100
+"""Largest scale exponent: values stay normal float32 after scaling."""
+_DECIMAL: Final = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+
+Problems: TypeAlias = Iterator[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultTolerance:
+    """The three numbers that whoever makes a contract should see (rule P83).
+
+    Attributes:
+        silent_validators: Validators that may be silent before no block can be decided.
+        silent_trainers: Trainers that may be silent before training stops.
+        lying_trainers: Trainers that may send anything.
+    """
+
+    silent_validators: int
+    silent_trainers: int
+    lying_trainers: int
+
+
+def fault_tolerance(contract: Contract) -> FaultTolerance:
+    """Return what a valid contract tolerates (rule P83)."""
+    validators = sum(member.is_validator for member in contract.members)
+    budget = cap_budget(contract.byzantine_budget, validators)
+    # Without a budget powers are equal; with one, only so many are sure to stay below a third.
+    silent = budget if budget > 0 else cap_budget(validators, validators)
+    return FaultTolerance(
+        silent_validators=silent,
+        silent_trainers=trainers_in_role(contract) - updates_needed(contract),
+        lying_trainers=contract.trainer_budget,
+    )
+
+
+def check_contract(contract: Contract) -> None:
+    """Check that the terms fit together and can be carried out.
+
+    Raises:
+        ContractError: If they do not; the text names every problem, one per line.
+    """
+    problems = [
+        *_member_problems(contract),
+        *_budget_problems(contract),
+        *_model_problems(contract),
+        *_training_problems(contract),
+        *_wait_problems(contract),
+    ]
+    if problems:
+        raise ContractError("\n".join(problems))
+
+
+def check_genesis(genesis: Genesis, scheme: SignatureScheme = ED25519) -> None:
+    """Check the contract and that every founding member signed it (rule P1).
+
+    Raises:
+        ContractError: If the terms cannot hold, or a signature is missing or not the member's.
+    """
+    contract = genesis.contract
+    check_contract(contract)
+    signers = [each.member for each in genesis.signatures]
+    if signers != list(range(len(contract.members))):
+        expected = f"one signature of each of the {len(contract.members)} members, in order"
+        raise ContractError(f"expected {expected}, got those of {signers}")
+    message = consent_bytes(contract)
+    for member, signed in zip(contract.members, genesis.signatures, strict=True):
+        if not scheme.is_valid(member.public_key, message, signed.signature):
+            name = f"member {signed.member} ({member.name})"
+            raise ContractError(f"the signature of {name} is not under this contract")
+
+
+def _member_problems(contract: Contract) -> Problems:
+    members = contract.members
+    if contract.version != CONTRACT_VERSION:
+        yield f"version: expected {CONTRACT_VERSION}, got {contract.version}"
+    yield from _duplicates("members: name", (member.name for member in members))
+    yield from _duplicates("members: public key", (member.public_key.hex() for member in members))
+    if not any(member.is_validator for member in members):
+        yield "members: expected at least one validator, got none"
+    for number, member in enumerate(members):
+        where = f"members[{number}] ({member.name})"
+        if not member.name:
+            yield f"{where}: expected a name, got none"
+        if not 0 < member.roles <= (Role.TRAINER | Role.VALIDATOR):
+            yield f"{where}: expected the role of trainer, validator or both, got {member.roles}"
+        if member.samples > SAMPLES_MAX:
+            yield f"{where}: expected at most {SAMPLES_MAX} samples, got {member.samples}"
+        if member.is_trainer and not member.samples:
+            yield f"{where}: expected a trainer to have samples, got 0"
+
+
+def _budget_problems(contract: Contract) -> Problems:
+    validators = sum(member.is_validator for member in contract.members)
+    trainers, needed = trainers_in_role(contract), updates_needed(contract)
+    most = cap_budget(contract.byzantine_budget, max(1, validators))
+    if contract.byzantine_budget > most:
+        expected = f"at most {most} of {validators} validators"
+        yield f"byzantine_budget: expected {expected}, got {contract.byzantine_budget}"
+    if contract.min_updates < 1:
+        yield "min_updates: expected at least 1, got 0"
+    if needed > trainers:
+        why = f"min_updates {contract.min_updates}, trainer_budget {contract.trainer_budget}"
+        yield f"training needs {needed} updates ({why}), but there are {trainers} trainers"
+    if contract.training_rounds < 1:
+        yield "training_rounds: expected at least 1, got 0"
+
+
+def _model_problems(contract: Contract) -> Problems:
+    tensors = contract.model.tensors
+    if not contract.model.architecture:
+        yield "model.architecture: expected a name, got none"
+    if not tensors:
+        yield "model.tensors: expected at least one tensor, got none"
+    yield from _duplicates("model.tensors: name", (tensor.name for tensor in tensors))
+    for tensor in tensors:
+        if tensor.size < 1:
+            yield f"model.tensors[{tensor.name}]: expected elements, got shape {tensor.shape}"
+        if tensor.exponent > EXPONENT_MAX:
+            expected = f"an exponent of at most {EXPONENT_MAX}"
+            yield f"model.tensors[{tensor.name}]: expected {expected}, got {tensor.exponent}"
+    if contract.model.n_elements > ELEMENTS_MAX:
+        yield f"model: expected at most {ELEMENTS_MAX} values, got {contract.model.n_elements}"
+    size = body_bytes(tensors, is_update=True)
+    if size > contract.limits.body_bytes_max:
+        yield f"limits.body_bytes_max: an update has {size}, got {contract.limits.body_bytes_max}"
+
+
+def _training_problems(contract: Contract) -> Problems:
+    terms = contract.training
+    for field in ("learning_rate", "momentum", "worker_momentum"):
+        yield from _decimal_problems(f"training.{field}", str(getattr(terms, field)))
+    if not terms.optimizer:
+        yield "training.optimizer: expected a name, got none"
+    for field, count in (("batch_size", terms.batch_size), ("local_steps", terms.local_steps)):
+        if count < 1:
+            yield f"training.{field}: expected at least 1, got 0"
+    yield from _duplicates("data.features: name", (each.name for each in contract.data.features))
+    for feature in contract.data.features:
+        where = f"data.features[{feature.name}]"
+        yield from _decimal_problems(f"{where}.mean", feature.mean)
+        yield from _decimal_problems(f"{where}.scale", feature.scale)
+        if _is_decimal(feature.scale) and float(feature.scale) <= 0:
+            yield f"{where}.scale: expected more than 0, got {feature.scale}"
+    if contract.privacy != "none":
+        yield f"privacy: expected 'none', got {contract.privacy!r}"
+    if contract.aggregation.mode != "robust":
+        yield f"aggregation.mode: expected 'robust', got {contract.aggregation.mode!r}"
+    if not contract.aggregation.rule_id:
+        yield "aggregation.rule_id: expected a name, got none"
+    yield from _duplicates(
+        "aggregation.parameters: name", (each.name for each in contract.aggregation.parameters)
+    )
+
+
+def _wait_problems(contract: Contract) -> Problems:
+    waits = contract.timeouts
+    for field in fields(waits):
+        if getattr(waits, field.name) < 1:
+            yield f"timeouts.{field.name}: expected at least 1 ms, got 0"
+    if waits.collect_max_ms < waits.collect_ms:
+        yield f"timeouts.collect_max_ms: expected {waits.collect_ms} or more (collect_ms)"
+    longest = max(waits.propose_ms, waits.prepare_ms, waits.commit_ms)
+    if waits.view_max_ms < longest:
+        yield f"timeouts.view_max_ms: expected {longest} or more (the longest wait of a view)"
+    if not 0 < contract.limits.block_bytes_max <= MESSAGE_BYTES_MAX:
+        expected = f"1 to {MESSAGE_BYTES_MAX}"
+        yield f"limits.block_bytes_max: expected {expected}, got {contract.limits.block_bytes_max}"
+
+
+def _decimal_problems(where: str, text: str) -> Problems:
+    if not _is_decimal(text):
+        yield f"{where}: expected a finite decimal number, got {text!r}"
+
+
+def _is_decimal(text: str) -> bool:
+    return _DECIMAL.fullmatch(text) is not None and math.isfinite(float(text))
+
+
+def _duplicates(where: str, names: Iterable[str]) -> Problems:
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield f"{where}: expected distinct ones, got {name} {count} times"

@@ -1,0 +1,163 @@
+"""Which updates count: a function of the HAVE lists, not the proposer's choice (P12, P12a, P15).
+
+Theorem A: an update that every honest validator listed is included whatever quorum Q a proposer
+picks. Theorem B: every included update was listed by an honest validator, who has the body.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeAlias
+
+from ledger.genesis import Contract, trainers_in_role, updates_needed
+from ledger.keys import Signed
+from ledger.powers import ValidatorSet
+from ledger.records import BlockKind, HaveList, UpdateHeader, header_digest
+from ledger.reputation import contribution_weights, sample_clip
+from ledger.state import State
+
+DECODABLE: Final[tuple[object, ...]] = (Signed[HaveList], Signed[UpdateHeader])
+EMPTY_VIEW_MIN: Final = 4
+"""Earliest view in which a proposer gives up on the updates of a height (rule P15)."""
+
+Vouched: TypeAlias = tuple[int, bytes]
+"""A trainer and the digest of its header."""
+
+
+def vouched(haves: Iterable[Signed[HaveList]], validators: ValidatorSet) -> tuple[Vouched, ...]:
+    """Return what blocking power lists, ascending by (trainer, digest) (rule P12)."""
+    powers: Counter[Vouched] = Counter()
+    for have in haves:
+        power = validators.power_of(have.signer)
+        for entry in have.statement.entries:
+            powers[entry.trainer, entry.header_digest] += power
+    return tuple(sorted(key for key, power in powers.items() if validators.is_blocked_by(power)))
+
+
+def has_have_quorum(haves: Iterable[Signed[HaveList]], validators: ValidatorSet) -> bool:
+    """Return whether the signers of `haves` are a quorum, each counted once."""
+    signers = {have.signer for have in haves}
+    return validators.has_quorum(sum(validators.power_of(each) for each in signers))
+
+
+def vouched_headers(
+    state: State, haves: Iterable[Signed[HaveList]], updates: Iterable[Signed[UpdateHeader]]
+) -> tuple[Signed[UpdateHeader], ...]:
+    """Return the headers that a block with these HAVEs must carry, in the order of `vouched`.
+
+    Args:
+        state: The parent state.
+        haves: The HAVE lists of Q.
+        updates: Any headers for the height; a vouched one that is not among them is left out,
+            and a block built without it would be invalid.
+    """
+    known = {header_key(state, update): update for update in updates}
+    keys = vouched(haves, state.validators)
+    return tuple(known[key] for key in keys if key in known)
+
+
+def included(
+    contract: Contract,
+    state: State,
+    haves: Iterable[Signed[HaveList]],
+    updates: Iterable[Signed[UpdateHeader]],
+) -> tuple[Signed[UpdateHeader], ...]:
+    """Return the updates that count, ascending by trainer (rule P12).
+
+    Those that blocking power lists, without the disqualified ones and without trainers of whom two
+    headers are vouched for: such a trainer signed two updates for one height.
+    """
+    return qualified(contract, state, vouched_headers(state, haves, updates))
+
+
+def qualified(
+    contract: Contract, state: State, headers: Sequence[Signed[UpdateHeader]]
+) -> tuple[Signed[UpdateHeader], ...]:
+    """Return those of the vouched `headers` that the filter of rule P12a lets through."""
+    counts = Counter(each.statement.trainer for each in headers)
+    return tuple(
+        each
+        for each in headers
+        if counts[each.statement.trainer] == 1
+        and disqualification(contract, state, each.statement) is None
+    )
+
+
+def disqualification(contract: Contract, state: State, header: UpdateHeader) -> str | None:
+    """Return why a header cannot count at the height after `state`, None when it can (P12a).
+
+    A filter, never a reason to refuse a block: one bad update must not stop the others.
+    """
+    trainer = header.trainer
+    if trainer >= len(contract.members) or not contract.members[trainer].is_trainer:
+        return f"member {trainer} is no trainer"
+    if header.n_elements != contract.model.n_elements:
+        return f"{header.n_elements} elements, expected {contract.model.n_elements}"
+    if any(header.update_id in block.update_ids for block in state.recent_training):
+        return "the same body was included before"
+    return _misplacement(state, header)
+
+
+def _misplacement(state: State, header: UpdateHeader) -> str | None:
+    """Why a header belongs to another place in the chain; this release takes no late bodies."""
+    if header.height != state.height + 1:
+        return f"for height {header.height}, expected {state.height + 1}"
+    if header.training_round != state.training_round + 1:
+        return f"for training round {header.training_round}, expected {state.training_round + 1}"
+    if header.base_model_id != state.model_id:
+        return "trained from another model than the current one"
+    return None
+
+
+def weighted_contributions(
+    contract: Contract, state: State, included_updates: Sequence[Signed[UpdateHeader]]
+) -> tuple[int, ...]:
+    """Return the contribution weights of included updates, in their order (rule P42)."""
+    trainers = [each.statement.trainer for each in included_updates]
+    return contribution_weights(
+        [contract.members[each].samples for each in trainers],
+        [state.scores[each].quality for each in trainers],
+        clip=sample_clip([each.samples for each in contract.members]),
+        trainer_budget=contract.trainer_budget,
+    )
+
+
+def need(contract: Contract, state: State) -> int:
+    """Return how many included updates an AGGREGATE block after `state` takes (rule P15).
+
+    The same at every height: membership does not change in this version.
+    """
+    assert len(state.scores) == len(contract.members), "state of another contract"
+    return updates_needed(contract)
+
+
+def opens_for_training(contract: Contract, state: State) -> bool:
+    """Return whether the height after `state` collects updates; if not, the chain is finished.
+
+    True while training rounds are left and enough trainers are in role (rule P15).
+    """
+    has_training_left = state.training_round < contract.training_rounds
+    return has_training_left and trainers_in_role(contract) >= need(contract, state)
+
+
+def empty_view(contract: Contract) -> int:
+    """Return the first view whose only valid fresh block is EMPTY without HAVEs (rule P15)."""
+    return max(EMPTY_VIEW_MIN, contract.byzantine_budget + 1)
+
+
+def expected_kind(
+    contract: Contract,
+    state: State,
+    created_view: int,
+    haves: Sequence[Signed[HaveList]],
+    updates: Sequence[Signed[UpdateHeader]],
+) -> BlockKind:
+    """Return the only kind that a fresh block of `created_view` with these HAVEs may have (P15)."""
+    if created_view >= empty_view(contract):
+        return BlockKind.EMPTY
+    enough = len(included(contract, state, haves, updates)) >= need(contract, state)
+    return BlockKind.AGGREGATE if enough else BlockKind.EMPTY
+
+
+def header_key(state: State, update: Signed[UpdateHeader]) -> Vouched:
+    """Return the (trainer, digest) by which HAVE lists name a header."""
+    return update.statement.trainer, header_digest(update.statement, state.chain_id)

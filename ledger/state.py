@@ -1,0 +1,235 @@
+"""The state after a block, and the one function that makes it: `apply` (rules P40, P50-P52).
+
+The same code proposes, validates, synchronises and audits. `apply` needs neither bodies nor
+signatures, and never fails: whether a block is valid is the question of `ledger.validity`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Annotated, Final
+
+from ledger.certificates import signers
+from ledger.election import schedule
+from ledger.encoding import U16, U32, U64, Digest, Items, domain_tag, encode
+from ledger.genesis import Contract, chain_id
+from ledger.merkle import EMPTY_RANGE, EMPTY_ROOT, CompactRange
+from ledger.powers import Validator, ValidatorSet
+from ledger.records import (
+    MEMBERS_MAX,
+    ZERO_DIGEST,
+    Block,
+    BlockKind,
+    Flag,
+    block_id,
+)
+from ledger.reputation import (
+    PROPOSING_RATE,
+    QUALITY_RATE,
+    SCALE,
+    Scores,
+    ema,
+    initial_participation,
+    participated,
+    voting_powers,
+)
+
+RECENT_TRAINING_BLOCKS: Final = 2
+"""Training blocks whose trainers are expected again and whose bodies may not return (P11, P12a)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingBlock:
+    """What one AGGREGATE block included: trainers, ascending, and the bodies that they sent."""
+
+    height: U64
+    trainers: Annotated[tuple[U16, ...], Items(MEMBERS_MAX)]
+    update_ids: Annotated[tuple[Digest, ...], Items(MEMBERS_MAX)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Everything that the next block is checked against and computed from.
+
+    Attributes:
+        chain_id: The chain.
+        height: Height of the last block, 0 before the first.
+        tip_id: Id of the last block, before the first the chain id. Not in the state root: the
+            block's id covers that root.
+        time_ms: Time of the last block, 0 before the first.
+        created_view: View in which the last block was created.
+        training_round: Number of AGGREGATE blocks so far.
+        model_id: The current model.
+        optimizer_id: The current state of the server optimizer.
+        best_model_id: The best model by the members' figures (rule P16); the initial one here.
+        best_optimizer_id: The optimizer state that belongs to it.
+        empties_in_row: EMPTY blocks since the last AGGREGATE block (rule P15).
+        scores: One per member, by number.
+        validators: The set of the next height.
+        previous_validators: The set of the last block's height, which signs its certificate.
+        recent_training: The last AGGREGATE blocks, oldest first.
+        log: The log of block ids without the last one's: block h commits to those below h.
+    """
+
+    chain_id: Digest
+    height: U64
+    tip_id: Digest
+    time_ms: U64
+    created_view: U32
+    training_round: U32
+    model_id: Digest
+    optimizer_id: Digest
+    best_model_id: Digest
+    best_optimizer_id: Digest
+    empties_in_row: U32
+    scores: Annotated[tuple[Scores, ...], Items(MEMBERS_MAX)]
+    validators: ValidatorSet
+    previous_validators: ValidatorSet
+    recent_training: Annotated[tuple[TrainingBlock, ...], Items(RECENT_TRAINING_BLOCKS)]
+    log: CompactRange
+
+
+DECODABLE: Final[tuple[object, ...]] = (State,)
+
+
+def initial_state(contract: Contract) -> State:
+    """Return the state before block 1 of the chain that `contract` founds."""
+    participation = initial_participation([member.samples for member in contract.members])
+    scores = tuple(
+        Scores(participation=each, proposing=SCALE, quality=SCALE, absences=0)
+        for each in participation
+    )
+    founded = chain_id(contract)
+    return State(
+        chain_id=founded,
+        height=0,
+        tip_id=founded,
+        time_ms=0,
+        created_view=0,
+        training_round=0,
+        model_id=contract.model.initial_model_id,
+        optimizer_id=EMPTY_ROOT,
+        best_model_id=contract.model.initial_model_id,
+        best_optimizer_id=EMPTY_ROOT,
+        empties_in_row=0,
+        scores=scores,
+        validators=_validators(contract, scores),
+        previous_validators=ValidatorSet(validators=()),
+        recent_training=(),
+        log=EMPTY_RANGE,
+    )
+
+
+def apply(contract: Contract, state: State, block: Block) -> State:
+    """Return the state after `block`, in the order of rule P52.
+
+    Pure, deterministic and total for every decoded block; meaningful for those that
+    `ledger.validity.check_block` finds nothing wrong with. Numbers that the block merely repeats
+    (height, training round) are taken from `state`.
+
+    Args:
+        contract: The terms in force.
+        state: The state after the parent.
+        block: The block; only its header and last certificate are read, and the update ids.
+    """
+    header = block.header
+    is_training = header.kind is BlockKind.AGGREGATE
+    scores = _scores_after(contract, state, block)
+    return replace(
+        state,
+        height=state.height + 1,
+        tip_id=block_id(header),
+        time_ms=header.time_ms,
+        created_view=header.created_view,
+        training_round=state.training_round + is_training,
+        model_id=header.results.model_id,
+        optimizer_id=header.results.optimizer_id,
+        empties_in_row=0 if is_training else state.empties_in_row + 1,
+        scores=scores,
+        validators=_validators(contract, scores),
+        previous_validators=state.validators,
+        recent_training=_recent_training(state, block),
+        log=state.log.append(state.tip_id) if state.height else state.log,
+    )
+
+
+def state_root(state: State) -> bytes:
+    """Return the 32-byte hash of a state without the id of its own block (rule P52)."""
+    return sha256(domain_tag("state/1") + encode(replace(state, tip_id=ZERO_DIGEST))).digest()
+
+
+def block_time(state: State, clock_ms: int) -> int:
+    """Return the time of a block on `state` when its proposer's clock shows `clock_ms` (P14)."""
+    return max(clock_ms, state.time_ms + 1)
+
+
+def _scores_after(contract: Contract, state: State, block: Block) -> tuple[Scores, ...]:
+    """Rule P40: each of the three scores moves at most once per block."""
+    participation = _participation_after(state, block)
+    proposing = _proposing_after(contract, state, block)
+    flags = {each.trainer: each.flagged for each in block.header.results.contributions}
+    after = []
+    for member, old in enumerate(state.scores):
+        share, absences = participation.get(member, (old.participation, old.absences))
+        quality = old.quality
+        if member in flags:
+            target = SCALE if flags[member] is Flag.REGULAR else 0
+            quality = ema(quality, target, 1, QUALITY_RATE)
+        after.append(
+            Scores(
+                participation=share,
+                proposing=proposing.get(member, old.proposing),
+                quality=quality,
+                absences=absences,
+            )
+        )
+    return tuple(after)
+
+
+def _participation_after(state: State, block: Block) -> Mapping[int, tuple[int, int]]:
+    """(participation, absences) of those that could have signed the last certificate."""
+    if not block.last_certificate:
+        return {}
+    present = set(signers(block.last_certificate[0], state.previous_validators))
+    return {
+        member: participated(state.scores[member], is_present=member in present)
+        for member in state.previous_validators.members
+    }
+
+
+def _proposing_after(contract: Contract, state: State, block: Block) -> Mapping[int, int]:
+    """Proposing of the creator and of those whose views passed without a decision."""
+    order = schedule(contract, state)
+    creator = block.header.proposer
+    targets = dict.fromkeys(order[: block.header.created_view], 0)
+    if creator < len(state.scores):
+        targets[creator] = SCALE
+    return {
+        member: ema(state.scores[member].proposing, target, 1, PROPOSING_RATE)
+        for member, target in targets.items()
+    }
+
+
+def _validators(contract: Contract, scores: tuple[Scores, ...]) -> ValidatorSet:
+    """The set of the next height: members with the role, with powers by rule P41."""
+    members = [number for number, each in enumerate(contract.members) if each.is_validator]
+    powers = voting_powers(
+        [scores[member].participation for member in members], contract.byzantine_budget
+    )
+    pairs = zip(members, powers, strict=True)
+    return ValidatorSet(
+        validators=tuple(Validator(member=member, power=power) for member, power in pairs)
+    )
+
+
+def _recent_training(state: State, block: Block) -> tuple[TrainingBlock, ...]:
+    if block.header.kind is not BlockKind.AGGREGATE:
+        return state.recent_training
+    trainers = tuple(each.trainer for each in block.header.results.contributions)
+    bodies = {each.statement.trainer: each.statement.update_id for each in block.updates}
+    newest = TrainingBlock(
+        height=state.height + 1,
+        trainers=trainers,
+        update_ids=tuple(bodies[each] for each in trainers if each in bodies),
+    )
+    return (*state.recent_training, newest)[-RECENT_TRAINING_BLOCKS:]

@@ -1,0 +1,383 @@
+"""Whether a block is valid on top of a state, without any body: numbered checks (P1-P52).
+
+Each check compares the block with what the parent state says, never with another field of the
+block, so that one forged field is found by one check. Whether the *results* are those of the bodies
+is recomputed elsewhere (rule P13); here only their shape is checked.
+
+A test switches a check off by passing the other ones.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, TypeAlias
+
+from ledger.building import (
+    BLOCK_VERSION,
+    haves_root,
+    rule_parameters_hash,
+    unchanged_results,
+    updates_root,
+)
+from ledger.certificates import certificate_hash, check_certificate
+from ledger.election import proposer_of
+from ledger.errors import CertificateError, SignatureError
+from ledger.findings import Finding
+from ledger.genesis import Contract, public_keys
+from ledger.inclusion import (
+    Vouched,
+    empty_view,
+    has_have_quorum,
+    header_key,
+    need,
+    opens_for_training,
+    qualified,
+    vouched,
+    weighted_contributions,
+)
+from ledger.keys import ED25519, SignatureScheme, Signed, StatementT, verify
+from ledger.merkle import EMPTY_ROOT
+from ledger.powers import validators_hash
+from ledger.records import Block, BlockHeader, BlockKind, Phase, UpdateHeader
+from ledger.state import State, apply, state_root
+
+Problems: TypeAlias = Iterator[tuple[str, str]]
+"""(field, text) of each contradiction."""
+
+
+# Not slotted: what several checks need is computed once per block.
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A block under examination, the state below it and what follows from both."""
+
+    contract: Contract
+    state: State
+    block: Block
+    scheme: SignatureScheme
+
+    @property
+    def header(self) -> BlockHeader:
+        """The block's header."""
+        return self.block.header
+
+    @property
+    def height(self) -> int:
+        """The height that the block must have."""
+        return self.state.height + 1
+
+    @cached_property
+    def vouched(self) -> tuple[Vouched, ...]:
+        """What blocking power lists in the block's HAVEs."""
+        return vouched(self.block.haves, self.state.validators)
+
+    @cached_property
+    def keys(self) -> tuple[Vouched, ...]:
+        """What the block's headers are listed as, in their order."""
+        return tuple(header_key(self.state, each) for each in self.block.updates)
+
+    @cached_property
+    def included(self) -> tuple[Signed[UpdateHeader], ...]:
+        """The updates that count, if the block is one that aggregates."""
+        known = dict(zip(self.keys, self.block.updates, strict=True))
+        headers = [known[key] for key in self.vouched if key in known]
+        return qualified(self.contract, self.state, headers)
+
+    @cached_property
+    def after(self) -> State:
+        """The state that the block leads to."""
+        return apply(self.contract, self.state, self.block)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the block was created in a view that gives up on updates (rule P15)."""
+        return self.header.created_view >= empty_view(self.contract)
+
+    def signature_problem(self, signed: Signed[StatementT], *, member: int, field: str) -> Problems:
+        """Yield what is wrong with the signature of a statement that `member` must have signed."""
+        keys = public_keys(self.contract)
+        if member >= len(keys) or signed.signer != member:
+            yield field, f"expected a signature of a member, got member {signed.signer}"
+            return
+        try:
+            verify(signed, keys[member], chain_id=self.state.chain_id, scheme=self.scheme)
+        except SignatureError as error:
+            yield field, str(error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One numbered check of a block and the rule of the protocol that it enforces."""
+
+    number: int
+    rule: str
+    find: Callable[[Subject], Problems]
+
+    @property
+    def name(self) -> str:
+        """Its short name."""
+        return f"C{self.number}"
+
+
+def check_block(
+    contract: Contract,
+    state: State,
+    block: Block,
+    *,
+    scheme: SignatureScheme = ED25519,
+    checks: "Sequence[Check] | None" = None,
+) -> tuple[Finding, ...]:
+    """Return everything that is wrong with `block` on top of `state`; nothing when it is valid.
+
+    Args:
+        contract: The terms in force.
+        state: The state after the parent.
+        block: A decoded block from anywhere.
+        scheme: How signatures are checked.
+        checks: The checks to carry out, all of `CHECKS` unless told.
+    """
+    subject = Subject(contract=contract, state=state, block=block, scheme=scheme)
+    return tuple(
+        Finding(height=subject.height, field=field, rule=check.rule, text=text)
+        for check in (CHECKS if checks is None else checks)
+        for field, text in check.find(subject)
+    )
+
+
+def _different(field: str, expected: object, got: object) -> Problems:
+    if expected != got:
+        yield field, f"expected {_shown(expected)}, got {_shown(got)}"
+
+
+def _shown(value: object) -> str:
+    return value.hex()[:8] if isinstance(value, bytes) else str(value)
+
+
+def _version(s: Subject) -> Problems:
+    yield from _different("version", BLOCK_VERSION, s.header.version)
+
+
+def _chain(s: Subject) -> Problems:
+    yield from _different("chain_id", s.state.chain_id, s.header.chain_id)
+
+
+def _height(s: Subject) -> Problems:
+    yield from _different("height", s.height, s.header.height)
+
+
+def _parent(s: Subject) -> Problems:
+    yield from _different("parent_id", s.state.tip_id, s.header.parent_id)
+
+
+def _time(s: Subject) -> Problems:
+    if s.header.time_ms <= s.state.time_ms:
+        yield "time_ms", f"expected more than {s.state.time_ms}, got {s.header.time_ms}"
+
+
+def _is_open(s: Subject) -> Problems:
+    if not opens_for_training(s.contract, s.state):
+        last = s.contract.training_rounds
+        yield "height", f"expected no block after training round {last}: the chain is finished"
+
+
+def _kind(s: Subject) -> Problems:
+    enough = len(s.included) >= need(s.contract, s.state)
+    is_aggregate = enough and not s.is_late
+    expected = BlockKind.AGGREGATE if is_aggregate else BlockKind.EMPTY
+    if s.header.kind is not expected:
+        facts = f"{len(s.included)} updates included, {need(s.contract, s.state)} needed"
+        text = f"expected {expected.name}, got {s.header.kind.name}: {facts}"
+        yield "kind", f"{text}, created in view {s.header.created_view}"
+
+
+def _training_round(s: Subject) -> Problems:
+    expected = s.state.training_round + (s.header.kind is BlockKind.AGGREGATE)
+    yield from _different("training_round", expected, s.header.training_round)
+
+
+def _proposer(s: Subject) -> Problems:
+    expected = proposer_of(s.contract, s.state, s.header.created_view)
+    yield from _different("proposer", expected, s.header.proposer)
+
+
+def _rule(s: Subject) -> Problems:
+    terms = s.contract.aggregation
+    yield from _different("rule_id", terms.rule_id, s.header.rule_id)
+    expected = rule_parameters_hash(terms)
+    yield from _different("rule_parameters_hash", expected, s.header.rule_parameters_hash)
+
+
+def _base(s: Subject) -> Problems:
+    yield from _different("base_model_id", s.state.model_id, s.header.base_model_id)
+
+
+def _have_signers(s: Subject) -> Problems:
+    numbers = [have.signer for have in s.block.haves]
+    if numbers != sorted(set(numbers)):
+        yield "haves", f"expected one HAVE per validator in member order, got {numbers}"
+    for number in numbers:
+        if s.state.validators.position_of(number) is None:
+            yield "haves", f"member {number} is no validator of this height"
+
+
+def _have_heights(s: Subject) -> Problems:
+    for have in s.block.haves:
+        yield from _different(f"haves[{have.signer}].height", s.height, have.statement.height)
+
+
+def _have_signatures(s: Subject) -> Problems:
+    for have in s.block.haves:
+        yield from s.signature_problem(have, member=have.signer, field=f"haves[{have.signer}]")
+
+
+def _have_quorum(s: Subject) -> Problems:
+    if s.is_late:
+        if s.block.haves or s.block.updates:
+            yield "haves", f"expected none in a block created in view {s.header.created_view}"
+    elif not has_have_quorum(s.block.haves, s.state.validators):
+        yield (
+            "haves",
+            f"{len(s.block.haves)} HAVE lists are no quorum of {s.state.validators.total}",
+        )
+
+
+def _vouched_headers(s: Subject) -> Problems:
+    if s.keys != s.vouched:
+        text = "expected exactly the headers that blocking power lists, ascending"
+        missing, extra = len(set(s.vouched) - set(s.keys)), len(set(s.keys) - set(s.vouched))
+        yield "updates", f"{text}: {missing} missing, {extra} too many of {len(s.keys)}"
+
+
+def _update_signatures(s: Subject) -> Problems:
+    for update in s.block.updates:
+        trainer = update.statement.trainer
+        yield from s.signature_problem(update, member=trainer, field=f"updates[{trainer}]")
+
+
+def _contributions(s: Subject) -> Problems:
+    counted = s.included if s.header.kind is BlockKind.AGGREGATE else ()
+    expected = [each.statement.trainer for each in counted]
+    got = [each.trainer for each in s.header.results.contributions]
+    yield from _different("results.contributions", expected, got)
+
+
+def _weights(s: Subject) -> Problems:
+    weights = weighted_contributions(s.contract, s.state, s.included)
+    trainers = [each.statement.trainer for each in s.included]
+    expected = dict(zip(trainers, weights, strict=True))
+    for each in s.header.results.contributions:
+        field = f"results.contributions[{each.trainer}].weight"
+        yield from _different(field, expected.get(each.trainer, each.weight), each.weight)
+
+
+def _unchanged(s: Subject) -> Problems:
+    if s.header.kind is BlockKind.EMPTY:
+        expected, got = unchanged_results(s.state), s.header.results
+        yield from _different("results.model_id", expected.model_id, got.model_id)
+        yield from _different("results.optimizer_id", expected.optimizer_id, got.optimizer_id)
+
+
+def _roots(s: Subject) -> Problems:
+    yield from _different("updates_root", updates_root(s.block.updates), s.header.updates_root)
+    yield from _different("haves_root", haves_root(s.block.haves), s.header.haves_root)
+
+
+def _empty_roots(s: Subject) -> Problems:
+    # This version has no METRICS, evidence or operations.
+    yield from _different("metrics_root", EMPTY_ROOT, s.header.metrics_root)
+    yield from _different("evidence_root", EMPTY_ROOT, s.header.evidence_root)
+    yield from _different("operations_root", EMPTY_ROOT, s.header.operations_root)
+
+
+def _certificate_presence(s: Subject) -> Problems:
+    expected = 1 if s.state.height else 0
+    yield from _different("last_certificate", expected, len(s.block.last_certificate))
+
+
+def _certificate_hash(s: Subject) -> Problems:
+    expected = certificate_hash(s.block.last_certificate)
+    yield from _different("last_certificate_hash", expected, s.header.last_certificate_hash)
+
+
+def _certificate_subject(s: Subject) -> Problems:
+    for each in s.block.last_certificate:
+        yield from _different("last_certificate.phase", Phase.COMMIT, each.phase)
+        yield from _different("last_certificate.height", s.state.height, each.height)
+        yield from _different("last_certificate.block_id", s.state.tip_id, each.block_id)
+
+
+def _certificate_view(s: Subject) -> Problems:
+    for each in s.block.last_certificate:
+        if each.view < s.state.created_view:
+            created = s.state.created_view
+            yield "last_certificate.view", f"view {each.view} is before its block's view {created}"
+
+
+def _certificate_quorum(s: Subject) -> Problems:
+    for each in s.block.last_certificate:
+        try:
+            check_certificate(
+                each,
+                s.state.previous_validators,
+                public_keys(s.contract),
+                chain_id=s.state.chain_id,
+                scheme=s.scheme,
+            )
+        except CertificateError as error:
+            yield "last_certificate", str(error)
+
+
+def _validators(s: Subject) -> Problems:
+    expected = validators_hash(s.state.validators)
+    yield from _different("validators_hash", expected, s.header.validators_hash)
+
+
+def _next_validators(s: Subject) -> Problems:
+    expected = validators_hash(s.after.validators)
+    yield from _different("next_validators_hash", expected, s.header.next_validators_hash)
+
+
+def _state_root(s: Subject) -> Problems:
+    yield from _different("state_root", state_root(s.after), s.header.state_root)
+
+
+def _log_root(s: Subject) -> Problems:
+    yield from _different("log_root", s.after.log.root(), s.header.log_root)
+
+
+_ORDER: Final[tuple[tuple[str, Callable[[Subject], Problems]], ...]] = (
+    ("P50", _version),
+    ("P1", _chain),
+    ("P50", _height),
+    ("P50", _parent),
+    ("P14", _time),
+    ("P15", _is_open),
+    ("P15", _kind),
+    ("P50", _training_round),
+    ("P44", _proposer),
+    ("P50", _rule),
+    ("P50", _base),
+    ("P12", _have_signers),
+    ("P11", _have_heights),
+    ("P3", _have_signatures),
+    ("P12", _have_quorum),
+    ("P12", _vouched_headers),
+    ("P3", _update_signatures),
+    ("P12", _contributions),
+    ("P42", _weights),
+    ("P15", _unchanged),
+    ("P50", _roots),
+    ("P50", _empty_roots),
+    ("P51", _certificate_presence),
+    ("P50", _certificate_hash),
+    ("P51", _certificate_subject),
+    ("P50", _certificate_view),
+    ("P51", _certificate_quorum),
+    ("P41", _validators),
+    ("P41", _next_validators),
+    ("P52", _state_root),
+    ("P55", _log_root),
+)
+CHECKS: Final = tuple(
+    Check(number=number, rule=rule, find=find)
+    for number, (rule, find) in enumerate(_ORDER, start=1)
+)
