@@ -84,8 +84,17 @@ def check_genesis(genesis: Genesis, scheme: SignatureScheme = ED25519) -> None:
     Raises:
         ContractError: If the terms cannot hold, or a signature is missing or not the member's.
     """
+    check_contract(genesis.contract)
+    check_consents(genesis, scheme)
+
+
+def check_consents(genesis: Genesis, scheme: SignatureScheme = ED25519) -> None:
+    """Check that every founding member signed the contract, whatever its terms (rule P1).
+
+    Raises:
+        ContractError: If a signature is missing, out of order or not the member's.
+    """
     contract = genesis.contract
-    check_contract(contract)
     signers = [each.member for each in genesis.signatures]
     if signers != list(range(len(contract.members))):
         expected = f"one signature of each of the {len(contract.members)} members, in order"
