@@ -1,0 +1,62 @@
+"""A contract as plain named terms, and the differences between two of them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TypeAlias
+
+from ledger.genesis import Contract, Role
+
+Term: TypeAlias = str | int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One term that two sides see differently; None where a side does not have it."""
+
+    name: str
+    left: Term | None
+    right: Term | None
+
+
+def contract_terms(contract: Contract) -> dict[str, Term]:
+    """Return every term by its dotted name, bytes as hexadecimal digits.
+
+    Members and features are named by number: `members.0.name`, `data.features.3.mean`.
+    """
+    return dict(_walk("", contract))
+
+
+def differences(left: Mapping[str, Term], right: Mapping[str, Term]) -> tuple[Difference, ...]:
+    """Return the terms that differ, in the order of `left`, then of `right`."""
+    names = (*left, *(name for name in right if name not in left))
+    return tuple(
+        Difference(name=name, left=left.get(name), right=right.get(name))
+        for name in names
+        if left.get(name) != right.get(name)
+    )
+
+
+def role_names(roles: int) -> str:
+    """Return roles in words.
+
+    Examples:
+        >>> role_names(3)
+        'trainer, validator'
+    """
+    return ", ".join(str(role.name).lower() for role in Role if roles & role) or "none"
+
+
+def _walk(name: str, value: object) -> Iterator[tuple[str, Term]]:
+    if is_dataclass(value):
+        for field in fields(value):
+            yield from _walk(
+                f"{name}.{field.name}" if name else field.name, getattr(value, field.name)
+            )
+    elif isinstance(value, tuple):
+        for number, item in enumerate(value):
+            yield from _walk(f"{name}.{number}", item)
+    elif isinstance(value, bytes):
+        yield name, value.hex()
+    else:
+        assert isinstance(value, int | str), f"{name} has no plain form"
+        yield name, value
