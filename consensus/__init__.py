@@ -1,1 +1,1 @@
-"""How peers agree on the next block: pure state machines without clock, network or disk."""
+"""How peers agree on the next block: a pure engine, no clock, randomness, disk or network."""

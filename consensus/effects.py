@@ -1,4 +1,4 @@
-"""The closed unions `Input` and `Effect`: everything that can happen, everything that can be wanted.
+"""The closed unions `Input` and `Effect`: all that can happen, all that can be wanted.
 
 `Engine.step(input, now_ms=...)` returns effects, which the host carries out *strictly in order*; a
 `Persist` or `SaveProposal` therefore always precedes the `Publish` that it protects (rule P60).

@@ -79,7 +79,7 @@ class VoteMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateMessage:
-    """A certificate: published when locking and deciding; the answer to a vote for a decided height."""
+    """A certificate: published when locking and deciding, and to who votes on a decided height."""
 
     KIND: ClassVar[MessageKind] = MessageKind.CERTIFICATE
 
@@ -88,7 +88,7 @@ class CertificateMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryProofMessage:
-    """Why its sender is in `view`: votes of the previous view, or those that led there (rule P35)."""
+    """Why its sender is in `view`: votes of the previous view, or that led there (rule P35)."""
 
     KIND: ClassVar[MessageKind] = MessageKind.ENTRY_PROOF
 
@@ -119,7 +119,7 @@ class StatusMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlocksRequest:
-    """Ask one member for decided blocks from `from_height` on (rule P80); answered once per counter."""
+    """Ask one member for decided blocks from a height on (rule P80); answered once a counter."""
 
     TAG: ClassVar[str] = "ask/1"
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 from consensus.errors import SigningRefusedError
-from consensus.messages import BlocksRequest, ProposalRequest, Status
 from consensus.record import Lock, SafetyRecord, Slot, SlotKind, Step
 from ledger import keys
 from ledger.encoding import decode, encode
@@ -18,7 +17,7 @@ from ledger.records import NIL, HaveList, Phase, Proposal, UpdateHeader, Vote
 
 SlotStatement: TypeAlias = UpdateHeader | HaveList | Proposal | Vote
 SlotStatementT = TypeVar("SlotStatementT", UpdateHeader, HaveList, Proposal, Vote)
-RequestT = TypeVar("RequestT", Status, BlocksRequest, ProposalRequest)
+RequestT = TypeVar("RequestT", bound=keys.Statement)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +63,7 @@ class Signer:
 
     def sign_request(self, statement: RequestT) -> Signed[RequestT]:
         """Sign a request or a status: these are not slots, nothing is promised by them."""
-        if not isinstance(statement, Status | BlocksRequest | ProposalRequest):
+        if isinstance(statement, UpdateHeader | HaveList | Proposal | Vote):
             kind = type(statement).__name__
             raise SigningRefusedError(f"{kind} is a slot: it is signed by `sign` only (rule P60)")
         return keys.sign(statement, self.key, signer=self.member, chain_id=self.chain_id)

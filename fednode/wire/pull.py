@@ -75,7 +75,15 @@ class PullPlanner:
         self._counter = first_counter
         self._wants: dict[bytes, _Want] = {}
 
-    def want(self, body_id: bytes, *, height: int, responders: Sequence[int], now_ms: int) -> None:
+    def want(
+        self,
+        body_id: bytes,
+        *,
+        height: int,
+        responders: Sequence[int],
+        now_ms: int,
+        is_pushed: bool = True,
+    ) -> None:
         """Start to watch a body that is expected, or learn of more members that hold it.
 
         Args:
@@ -83,10 +91,11 @@ class PullPlanner:
             height: Height for which it is needed.
             responders: Members to ask in this order: its trainer, then holders.
             now_ms: Time on a monotonic clock.
+            is_pushed: Whether packets may come by themselves; otherwise it is asked for at once.
         """
         want = self._wants.get(body_id)
         if want is None:
-            due_ms = now_ms + self._limits.push_grace_ms
+            due_ms = now_ms + (self._limits.push_grace_ms if is_pushed else 0)
             want = _Want(height=height, responders=[], due_ms=due_ms)
             self._wants[body_id] = want
         want.height = max(want.height, height)

@@ -1,0 +1,190 @@
+"""Puts one member's node together from its parts; the only place where everything is wired."""
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from consensus.engine import Engine
+
+from consensus.record import INITIAL_RECORD, SafetyRecord
+from consensus.signer import Signer
+from fednode.chores import Chores, Household, Trainer
+from fednode.clock import Clock
+from fednode.events import EventSink
+from fednode.exchange import BodyExchange, ExchangeParts
+from fednode.inbox import MessageInbox
+from fednode.journal import Journal
+from fednode.node import Node, NodeParts
+from fednode.outbox import Outbox
+from fednode.transport.base import Transport
+from fednode.wire.bodies import ReceiverLimits
+from fednode.wire.counters import Counters
+from fednode.wire.envelope import Keyring, NetworkKey, seal
+from fednode.wire.pull import PullLimits
+from fednode.wire.topics import topics_of
+from ledger.blobs import Blobs
+from ledger.encoding import decode
+from ledger.genesis import Genesis, chain_id
+from ledger.keys import SecretKey
+from ledger.lock import FolderLock
+from ledger.store import DATABASE_NAME, Ledger
+
+BLOBS_NAME: Final = "blobs"
+CONTRADICTIONS_NAME: Final = "contradictions.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """What makes a process a member of one network."""
+
+    member: int
+    key: SecretKey = field(repr=False)
+    genesis: Genesis
+    network_key: NetworkKey
+
+
+class Storage:
+    """A member's folder while its node runs: locked, with ledger and blobs open.
+
+    Args:
+        folder: The folder; made on the first start.
+        genesis: The genesis that the ledger must belong to.
+        initial_model: The body of the contract's initial model, stored on the first start.
+
+    Raises:
+        StorageError: If another process has the folder, or it cannot be used.
+    """
+
+    def __init__(self, folder: Path, genesis: Genesis, initial_model: bytes) -> None:
+        self._stack = ExitStack()
+        self._folder = folder
+        self._genesis = genesis
+        self._initial_model = initial_model
+
+    def __enter__(self) -> Self:
+        """Lock the folder and open or make what is in it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            stack.enter_context(FolderLock(self._folder))
+            self.blobs = Blobs(self._folder / BLOBS_NAME)
+            self.blobs.put(self._initial_model)
+            is_new = not (self._folder / DATABASE_NAME).exists()
+            begin = Ledger.create if is_new else Ledger.open
+            self.ledger = stack.enter_context(begin(self._folder, genesis=self._genesis))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close and unlock."""
+        self._stack.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a node gets from the process that runs it.
+
+    Attributes:
+        transport: Carries its messages.
+        trainer: Trains on the member's rows; None for a member that only votes.
+        clock: Its time.
+        journal: Where it tells what happens.
+        keep_heights: How many heights of bodies it keeps; 0 for all.
+    """
+
+    transport: Transport
+    trainer: Trainer | None
+    clock: Clock
+    journal: Journal
+    keep_heights: int
+
+
+def build_node(membership: Membership, storage: Storage, around: Surroundings) -> Node:
+    """Return a node at the state of its ledger, ready to `run`."""
+    contract = membership.genesis.contract
+    chain = chain_id(contract)
+    public_keys = [member.public_key for member in contract.members]
+    keyring = Keyring(membership.network_key)
+    counters = Counters()
+    topics = topics_of(chain)
+    signer = _signer(membership, storage.ledger, chain)
+    sealed = _sealer(keyring)
+    exchange = BodyExchange(
+        ExchangeParts(
+            own=membership.member,
+            blobs=storage.blobs,
+            transport=around.transport,
+            topics=topics,
+            public_keys=public_keys,
+            seal=sealed,
+            sign=signer.sign_request,
+            clock=around.clock,
+            counters=counters,
+            receiver_limits=ReceiverLimits(body_bytes=contract.limits.body_bytes_max),
+            pull_limits=PullLimits(),
+        )
+    )
+    household = Household(
+        member=membership.member,
+        contract=contract,
+        chain_id=chain,
+        blobs=storage.blobs,
+        exchange=exchange,
+        trainer=around.trainer if contract.members[membership.member].is_trainer else None,
+        keep_heights=around.keep_heights,
+    )
+    head = storage.ledger.head
+    engine = Engine(
+        contract=contract,
+        state=storage.ledger.state,
+        tip_certificate=storage.ledger.certificate_at(head) if head else None,
+        member=membership.member,
+        signer=signer,
+        proposals=storage.ledger.load_proposals(head + 1),
+    )
+    return Node(
+        NodeParts(
+            engine=engine,
+            ledger=storage.ledger,
+            transport=around.transport,
+            topics=topics,
+            public_key=membership.key.public_key,
+            inbox=MessageInbox(
+                contract=contract, chain_id=chain, keyring=keyring, counters=counters
+            ),
+            outbox=Outbox(
+                transport=around.transport,
+                topics=topics,
+                public_keys=public_keys,
+                own=membership.member,
+                seal=sealed,
+            ),
+            exchange=exchange,
+            chores=Chores(household),
+            clock=around.clock,
+            journal=around.journal,
+        )
+    )
+
+
+def make_journal(folder: Path, events: EventSink) -> Journal:
+    """Return the journal of a node whose folder is `folder`."""
+    return Journal(events=events, contradictions=folder / CONTRADICTIONS_NAME)
+
+
+def _signer(membership: Membership, ledger: Ledger, chain: bytes) -> Signer:
+    saved = ledger.load_record()
+    record = INITIAL_RECORD if saved is None else decode(SafetyRecord, saved)
+    return Signer(key=membership.key, member=membership.member, chain_id=chain, record=record)
+
+
+def _sealer(keyring: Keyring) -> Callable[[bytes], bytes]:
+    return lambda plaintext: seal(plaintext, keyring, nonce_source=os.urandom)

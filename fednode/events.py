@@ -1,0 +1,56 @@
+"""What a running node tells people and programs: one JSON object per line (`--events`)."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol, TextIO, TypeAlias
+
+Plain: TypeAlias = "str | int | float | bool | list[Plain] | dict[str, Plain] | None"
+
+
+class EventSink(Protocol):
+    """Takes events; must not block and must not fail."""
+
+    def emit(self, kind: str, fields: Mapping[str, Plain]) -> None:
+        """Record one event."""
+
+
+class JsonLines:
+    """Writes each event as one line of JSON and flushes it, so that a follower sees it at once."""
+
+    def __init__(self, stream: TextIO, *, member: int) -> None:
+        self._stream = stream
+        self._member = member
+
+    def emit(self, kind: str, fields: Mapping[str, Plain]) -> None:
+        """Write one line."""
+        line = json.dumps({"event": kind, "member": self._member, **fields}, separators=(",", ":"))
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+
+class StatusFile:
+    """Keeps the newest event of each kind in a small file for `fednode status`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._newest: dict[str, Plain] = {}
+
+    def emit(self, kind: str, fields: Mapping[str, Plain]) -> None:
+        """Replace the file by one that has this event as the newest of its kind."""
+        self._newest[kind] = dict(fields)
+        partial = self._path.with_suffix(".tmp")
+        partial.write_text(json.dumps(self._newest), encoding="utf-8")
+        partial.replace(self._path)
+
+
+class Fanout:
+    """Hands each event to several sinks."""
+
+    def __init__(self, *sinks: EventSink) -> None:
+        self._sinks = sinks
+
+    def emit(self, kind: str, fields: Mapping[str, Plain]) -> None:
+        """Hand the event to every sink."""
+        for sink in self._sinks:
+            sink.emit(kind, fields)

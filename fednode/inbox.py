@@ -1,0 +1,82 @@
+"""From bytes of anybody to verified inputs: open, decode, verify, or count and drop."""
+
+import logging
+from typing import TypeAlias
+
+from consensus.verification import verify_message
+
+from consensus.effects import Input
+from fednode.wire.counters import Counters
+from fednode.wire.envelope import Keyring, Opened, open_envelope
+from fednode.wire.messages import PullRequestMessage, decode_plaintext
+from fednode.wire.packets import BodyPacket, PullRequest
+from ledger.errors import CertificateError, DecodeError, SignatureError
+from ledger.genesis import Contract
+from ledger.keys import ED25519, SignatureScheme, Verified, verify
+
+logger = logging.getLogger(__name__)
+
+Arrival: TypeAlias = Input | Verified[PullRequest] | tuple[BodyPacket, int | None]
+
+
+class MessageInbox:
+    """Turns envelopes into verified values (rules P2, P3, P90).
+
+    Args:
+        contract: Names the members and their keys.
+        chain_id: The chain whose statements count.
+        keyring: Keys under which envelopes may be sealed.
+        counters: Where refused messages are counted by reason.
+        scheme: How signatures are checked.
+    """
+
+    def __init__(
+        self,
+        *,
+        contract: Contract,
+        chain_id: bytes,
+        keyring: Keyring,
+        counters: Counters,
+        scheme: SignatureScheme = ED25519,
+    ) -> None:
+        self._contract = contract
+        self._chain_id = chain_id
+        self._keyring = keyring
+        self._counters = counters
+        self._scheme = scheme
+
+    def open(self, payload: bytes) -> Arrival | None:
+        """Return what an envelope holds, or None after counting why it was dropped."""
+        try:
+            opened = open_envelope(payload, self._keyring)
+        except DecodeError as error:
+            return self._drop("envelope", error)
+        try:
+            return self._read(opened)
+        except (DecodeError, SignatureError, CertificateError) as error:
+            return self._drop(type(error).__name__, error)
+
+    def _read(self, opened: Opened) -> Arrival:
+        message = decode_plaintext(opened.plaintext)
+        if isinstance(message, BodyPacket):
+            return message, opened.owner
+        if isinstance(message, PullRequestMessage):
+            return self._verify_request(message)
+        return verify_message(
+            message, contract=self._contract, chain_id=self._chain_id, scheme=self._scheme
+        )
+
+    def _verify_request(self, message: PullRequestMessage) -> Verified[PullRequest]:
+        members, signer = self._contract.members, message.request.signer
+        if signer >= len(members):
+            raise SignatureError(f"expected a member below {len(members)}, got {signer}")
+        return verify(
+            message.request,
+            members[signer].public_key,
+            chain_id=self._chain_id,
+            scheme=self._scheme,
+        )
+
+    def _drop(self, reason: str, error: Exception) -> None:
+        self._counters.add(reason)
+        logger.debug("dropped a message: %s", error)

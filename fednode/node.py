@@ -1,0 +1,254 @@
+"""The node: one loop that feeds the engine and carries out its effects, strictly in order.
+
+```
+packets -> MessageInbox -> engine.step(input) -> effects -> disk, outbox, timers, tasks
+                                 ^                              |
+                                 +------- BlockBuilt, UpdateHeld, TimerFired ...
+```
+Whatever touches the engine runs on the event loop without awaiting in between, so no lock is
+needed; training, hashing and aggregation run elsewhere and come back as inputs.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import assert_never
+
+from consensus.engine import Engine
+
+from consensus import effects as fx
+from consensus import messages as msg
+from fednode.chores import Chores
+from fednode.clock import Clock
+from fednode.errors import NodeError
+from fednode.exchange import BodyExchange
+from fednode.inbox import MessageInbox
+from fednode.journal import Journal
+from fednode.outbox import Outbox
+from fednode.timers import Timers
+from fednode.transport.base import Connected, Lane, Transport
+from fednode.transport.errors import TransportError
+from fednode.wire.packets import BodyPacket, PullRequest
+from fednode.wire.topics import Topics
+from ledger.encoding import encode
+from ledger.errors import StorageError
+from ledger.keys import Verified
+from ledger.store import Ledger
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeParts:
+    """What a node is made of.
+
+    Attributes:
+        engine: The consensus engine, at the state of the ledger.
+        ledger: Where blocks, record and proposals are durable.
+        transport: Carries envelopes; entered and left by `Node.run`.
+        topics: Topic names of the chain.
+        public_key: This member's.
+        inbox: Opens and verifies what arrives.
+        outbox: Sends messages.
+        exchange: Moves bodies.
+        chores: Trains, builds, checks, fetches: everything that takes time.
+        clock: Wall-clock time for the engine.
+        journal: Tells people and programs what happens.
+    """
+
+    engine: Engine
+    ledger: Ledger
+    transport: Transport
+    topics: Topics
+    public_key: bytes
+    inbox: MessageInbox
+    outbox: Outbox
+    exchange: BodyExchange
+    chores: Chores
+    clock: Clock
+    journal: Journal
+
+
+class Node:
+    """Hosts the engine of one member."""
+
+    def __init__(self, parts: NodeParts) -> None:
+        self._parts = parts
+        self._engine = parts.engine
+        self._timers = Timers(self._on_timer)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._end: asyncio.Future[None] | None = None
+
+    async def run(self) -> None:
+        """Take part until `stop` is called or something makes going on unsafe.
+
+        Raises:
+            NodeError: With the reason, if the node had to stop itself.
+            StorageError: If the disk failed.
+            TransportError: If the broker refuses this node.
+        """
+        self._end = asyncio.get_running_loop().create_future()
+        try:
+            async with self._parts.transport:
+                await self._subscribe()
+                self._background(self._parts.outbox.run(), "outbox")
+                self._background(self._parts.exchange.run(), "exchange")
+                self._background(self._read_events(), "connection events")
+                self._background(self._read_packets(), "packets")
+                self._parts.chores.start(self.feed, self._spawn, self._engine.state)
+                self.feed(fx.Started())
+                await self._end
+        finally:
+            self._timers.cancel_all()
+            await self._cancel_tasks()
+
+    def stop(self) -> None:
+        """Let `run` return."""
+        if self._end is not None and not self._end.done():
+            self._end.set_result(None)
+
+    def feed(self, happened: fx.Input) -> None:
+        """Tell the engine what happened and carry out what it wants, in order."""
+        if self._end is None or self._end.done():
+            return
+        try:
+            for effect in self._engine.step(happened, now_ms=self._parts.clock.now_ms()):
+                self._carry_out(effect)
+        except (StorageError, NodeError) as error:
+            self._fail(error)
+
+    def _carry_out(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.Persist() | fx.SaveProposal() | fx.CommitBlock():
+                self._store(effect)
+            case fx.Publish() | fx.Send() | fx.AnswerBlocks() | fx.AnswerCertificate():
+                self._tell(effect)
+            case fx.SetTimer(timer=timer, delay_ms=delay_ms):
+                self._timers.set(timer, delay_ms)
+            case fx.Train() | fx.BuildBlock() | fx.CheckBlock():
+                self._parts.chores.begin(effect, self._engine.state)
+            case fx.ReportContradiction() | fx.Notice() | fx.Progress():
+                self._parts.journal.note(effect)
+            case fx.Halt(reason=reason):
+                raise NodeError(reason)
+            case _:
+                assert_never(effect)
+
+    def _store(self, effect: fx.Persist | fx.SaveProposal | fx.CommitBlock) -> None:
+        match effect:
+            case fx.Persist(record=record):
+                self._parts.ledger.save_record(encode(record))
+            case fx.SaveProposal(proposal=proposal, block=block):
+                self._parts.ledger.save_proposal(proposal, block)
+            case fx.CommitBlock(block=block, certificate=certificate, state=state):
+                self._parts.ledger.append(block, certificate, state)
+                self._timers.cancel_through(block.header.height)
+                self._parts.chores.on_commit(block, certificate, state)
+                self._parts.journal.committed(block, certificate, state)
+
+    def _tell(self, effect: fx.Publish | fx.Send | fx.AnswerBlocks | fx.AnswerCertificate) -> None:
+        match effect:
+            case fx.Publish(message=message):
+                self._publish(message)
+            case fx.Send(member=member, message=message):
+                self._parts.outbox.send(member, message)
+            case fx.AnswerBlocks(member=member, from_height=height):
+                self._answer_blocks(member, height)
+            case fx.AnswerCertificate(member=member, height=height):
+                certificate = self._parts.ledger.certificate_at(height)
+                self._parts.outbox.send(member, msg.CertificateMessage(certificate=certificate))
+
+    def _publish(self, message: msg.Message) -> None:
+        self._parts.outbox.publish(message)
+        self._parts.journal.published(message)
+        if isinstance(message, msg.UpdateMessage):
+            self._parts.chores.push_once(message.update.statement.update_id)
+
+    def _answer_blocks(self, member: int, from_height: int) -> None:
+        last = min(self._parts.ledger.head, from_height + msg.SYNC_BLOCKS_MAX - 1)
+        blocks = tuple(self._parts.ledger.blocks(from_height, last))
+        while blocks:
+            height = blocks[-1].header.height
+            certificate = self._parts.ledger.certificate_at(height)
+            answer = msg.BlocksMessage(blocks=blocks, certificate=certificate)
+            if self._parts.outbox.fits(answer):
+                self._parts.outbox.send(member, answer)
+                return
+            blocks = blocks[: len(blocks) // 2]
+
+    def _on_timer(self, timer: fx.Timer) -> None:
+        self.feed(fx.TimerFired(timer=timer))
+
+    async def _subscribe(self) -> None:
+        control = (
+            self._parts.topics.control,
+            self._parts.topics.every_status,
+            self._parts.topics.requests(self._parts.public_key),
+        )
+        await self._parts.transport.subscribe(control, lane=Lane.CONTROL)
+        bulk = (self._parts.topics.bodies, self._parts.topics.answers(self._parts.public_key))
+        await self._parts.transport.subscribe(bulk, lane=Lane.BULK)
+
+    async def _read_packets(self) -> None:
+        async for packet in self._parts.transport.packets():
+            arrival = self._parts.inbox.open(packet.payload)
+            match arrival:
+                case None:
+                    continue
+                case (BodyPacket() as part, sender):
+                    self._parts.exchange.on_packet(part, sender=sender)
+                case Verified() as request:
+                    self._answer(request)
+                case _:
+                    self._arrived(arrival)
+            # Bulk data must not keep timers from firing.
+            await asyncio.sleep(0)
+
+    def _arrived(self, arrival: fx.Input) -> None:
+        self._parts.journal.arrived(arrival)
+        self.feed(arrival)
+        if isinstance(arrival, fx.UpdateReceived):
+            self._parts.chores.hold(arrival.update, self._engine.state)
+
+    def _answer(self, request: Verified[PullRequest]) -> None:
+        self._background(self._parts.exchange.answer(request), "answer pull")
+
+    async def _read_events(self) -> None:
+        async for event in self._parts.transport.events():
+            self._parts.journal.connection(event)
+            if isinstance(event, Connected) and event.is_reconnect and event.lane is Lane.CONTROL:
+                # What was sent meanwhile is lost: say it all again (rule P91).
+                timer = fx.Timer(
+                    kind=fx.TimerKind.REBROADCAST,
+                    height=self._engine.height,
+                    view=self._engine.view,
+                )
+                self.feed(fx.TimerFired(timer=timer))
+
+    def _background(self, work: Coroutine[object, object, None], name: str) -> None:
+        _ = self._spawn(work, name)
+
+    def _spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_done)
+        return task
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        known = isinstance(error, NodeError | StorageError | TransportError)
+        if self._end is not None and not self._end.done():
+            self._end.set_exception(error if known else NodeError(f"internal error: {error!r}"))
+            if not known:
+                logger.error("internal error", exc_info=error)
+
+    async def _cancel_tasks(self) -> None:
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
