@@ -1,0 +1,134 @@
+"""What an audit says: to a person in lines, to a program as plain data (rule P54)."""
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from ledger.findings import Finding
+from ledger.genesis import Genesis, Member, chain_id
+from ledger.records import Block, block_id
+
+Plain: TypeAlias = "bool | int | str | list[Plain] | dict[str, Plain]"
+"""What JSON can say without floats."""
+
+LIMITS: Final = (
+    "that these are all blocks: a ledger cut off after any block verifies as well; compare the"
+    " last height with a member's",
+    "that no keys leaked since: whoever holds old keys of more than two thirds of the power can"
+    " write another history; compare chain id and last block id with copies obtained elsewhere",
+    "that the results were computed as the rule says: they are as certified by the validators,"
+    " and were not recomputed from the updates here",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditReport:
+    """The outcome of an audit.
+
+    Attributes:
+        genesis: What the ledger was checked against.
+        blocks: How many blocks were read.
+        tip: The last of them, None without blocks.
+        signers: Numbers of the members that signed the tip's certificate.
+        findings: Everything that is wrong, in the order of the heights.
+    """
+
+    genesis: Genesis
+    blocks: int
+    tip: Block | None
+    signers: tuple[int, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.findings
+
+    @property
+    def chain_id(self) -> bytes:
+        """The id of the chain."""
+        return chain_id(self.genesis.contract)
+
+
+def report_data(report: AuditReport) -> dict[str, Plain]:
+    """Return a report as data for JSON; digests as hexadecimal text."""
+    members: list[Plain] = [
+        {
+            "number": number,
+            "name": member.name,
+            "public_key": member.public_key.hex(),
+            "is_trainer": member.is_trainer,
+            "is_validator": member.is_validator,
+        }
+        for number, member in enumerate(report.genesis.contract.members)
+    ]
+    tip = None if report.tip is None else report.tip.header
+    return {
+        "holds": report.holds,
+        "chain_id": report.chain_id.hex(),
+        "name": report.genesis.contract.name,
+        "blocks": report.blocks,
+        "last_height": 0 if tip is None else tip.height,
+        "last_block_id": "" if tip is None else block_id(tip).hex(),
+        "training_round": 0 if tip is None else tip.training_round,
+        "model_id": "" if tip is None else tip.results.model_id.hex(),
+        "members": members,
+        "signers": list(report.signers),
+        "results": "as certified, not recomputed",
+        "findings": [
+            {"height": each.height, "field": each.field, "rule": each.rule, "text": each.text}
+            for each in report.findings
+        ],
+        "cannot_know": list(LIMITS),
+    }
+
+
+def report_lines(report: AuditReport) -> tuple[str, ...]:
+    """Return a report as lines of text for a person."""
+    contract = report.genesis.contract
+    lines = [
+        f"network   {_printable(contract.name)}",
+        f"chain id  {report.chain_id.hex()}  (compare it with a copy obtained elsewhere)",
+        *(_member_line(number, member) for number, member in enumerate(contract.members)),
+    ]
+    if report.tip is None:
+        lines.append("blocks    none")
+    else:
+        header = report.tip.header
+        names = ", ".join(f"{each} {_name(contract.members, each)}" for each in report.signers)
+        lines += [
+            f"blocks    {report.blocks}, the last of height {header.height}"
+            f" after {header.training_round} training rounds: {block_id(header).hex()}",
+            f"signers   of the last block: {names or 'none'}",
+            f"model     {header.results.model_id.hex()}, as certified, not recomputed",
+        ]
+    lines.append("This audit cannot know:")
+    lines += [f"  - {limit}" for limit in LIMITS]
+    lines += [finding_line(each) for each in report.findings]
+    count = len(report.findings)
+    lines.append("every check holds" if report.holds else f"NOT VALID: {count} findings")
+    return tuple(lines)
+
+
+def finding_line(finding: Finding) -> str:
+    """Return one finding as `height H field F rule P..: text`."""
+    text = _printable(finding.text)
+    return f"height {finding.height} field {finding.field} rule {finding.rule}: {text}"
+
+
+def _member_line(number: int, member: Member) -> str:
+    roles = [
+        name
+        for name, has_role in (("trainer", member.is_trainer), ("validator", member.is_validator))
+        if has_role
+    ]
+    name = _printable(member.name)
+    return f"member    {number} {name} ({', '.join(roles)}) key {member.public_key.hex()}"
+
+
+def _name(members: tuple[Member, ...], number: int) -> str:
+    return _printable(members[number].name) if number < len(members) else "unknown"
+
+
+def _printable(text: str) -> str:
+    """Names come from a file: no line break or terminal escape in them may forge our lines."""
+    return "".join(each if each.isprintable() else "?" for each in text)

@@ -1,0 +1,347 @@
+"""The ledger on disk: what is appended is durable, whole, in order and never changes (rule P53)."""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ledger.database import STATES_KEPT
+from ledger.errors import StorageError
+from ledger.genesis import Genesis
+from ledger.keys import Signed, sign
+from ledger.records import FRESH, Block, Proposal, block_id
+from ledger.state import initial_state
+from ledger.store import DATABASE_NAME, Ledger
+from tests.support.ledger import Chain, genesis, stub_chain
+
+
+def genesis_of(chain: Chain) -> Genesis:
+    return genesis(chain.contract, chain.keys)
+
+
+def append(ledger: Ledger, chain: Chain, height: int) -> None:
+    """Append a height of the chain."""
+    block, certificate = chain.blocks[height - 1], chain.certificates[height - 1]
+    ledger.append(block, certificate, chain.states[height])
+
+
+def filled(folder: Path, chain: Chain) -> Ledger:
+    """A ledger of the whole chain."""
+    ledger = Ledger.create(folder, genesis_of(chain))
+    for height in range(1, len(chain.blocks) + 1):
+        append(ledger, chain, height)
+    return ledger
+
+
+def proposal(chain: Chain, block: Block, *, view: int) -> Signed[Proposal]:
+    statement = Proposal(
+        height=block.header.height, view=view, valid_view=FRESH, block_id=block_id(block.header)
+    )
+    return sign(statement, chain.keys[0], signer=0, chain_id=chain.state.chain_id)
+
+
+def test_a_new_ledger_holds_the_genesis_and_the_first_state(tmp_path: Path) -> None:
+    chain = stub_chain(0)
+
+    with Ledger.create(tmp_path / "made", genesis_of(chain)) as ledger:
+        assert ledger.genesis == genesis_of(chain)
+        assert ledger.chain_id == chain.state.chain_id
+        assert (ledger.head, ledger.state) == (0, initial_state(chain.contract))
+        assert ledger.load_record() is None
+
+
+def test_what_was_appended_is_there_after_reopening(tmp_path: Path) -> None:
+    chain = stub_chain(4)
+
+    filled(tmp_path, chain).close()
+
+    with Ledger.open(tmp_path, genesis=genesis_of(chain)) as ledger:
+        assert ledger.head == 4
+        assert ledger.state == chain.state
+        assert list(ledger.blocks(1, 4)) == chain.blocks
+        assert list(ledger.blocks(2, 3)) == chain.blocks[1:3]
+        assert [ledger.certificate_at(height) for height in (1, 2, 3, 4)] == chain.certificates
+
+
+def test_the_certificate_of_a_lower_height_is_the_canonical_one(tmp_path: Path) -> None:
+    """Rule P51: the local one may lack votes that the next block's proposer had."""
+    chain = stub_chain(1)
+    decided = replace(
+        chain.certificates[0],
+        bitmap=b"\x07",
+        signatures=chain.certificates[0].signatures[:3],
+    )
+    chain.add(chain.build())
+    with Ledger.create(tmp_path, genesis_of(chain)) as ledger:
+        ledger.append(chain.blocks[0], decided, chain.states[1])
+        assert ledger.certificate_at(1) == decided
+
+        append(ledger, chain, 2)
+
+        assert ledger.certificate_at(1) == chain.certificates[0]
+
+
+def test_the_latest_states_are_kept_and_older_ones_are_not(tmp_path: Path) -> None:
+    chain = stub_chain(5)
+
+    with filled(tmp_path, chain) as ledger:
+        for height in range(5 - STATES_KEPT + 1, 6):
+            assert ledger.state_at(height) == chain.states[height]
+        with pytest.raises(StorageError, match="expected state 3, but"):
+            ledger.state_at(5 - STATES_KEPT)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda c: (c.blocks[2], c.certificates[2], c.states[3]), "expected the block of height 2"),
+        (lambda c: (c.blocks[0], c.certificates[0], c.states[1]), "expected the block of height 2"),
+        (lambda c: (c.blocks[1], c.certificates[0], c.states[2]), "certificate is of another"),
+        (lambda c: (c.blocks[1], c.certificates[1], c.states[1]), "state is that after another"),
+    ],
+)
+def test_only_the_next_block_with_its_own_certificate_and_state_is_appended(
+    tmp_path: Path, spoil: Callable[[Chain], tuple[object, object, object]], message: str
+) -> None:
+    chain = stub_chain(3)
+    with Ledger.create(tmp_path, genesis_of(chain)) as ledger:
+        append(ledger, chain, 1)
+
+        with pytest.raises(RuntimeError, match=message):
+            ledger.append(*spoil(chain))  # type: ignore[arg-type]  # the table mixes its rows
+
+        assert ledger.head == 1
+        append(ledger, chain, 2)
+
+
+def test_a_block_on_another_parent_is_not_appended(tmp_path: Path) -> None:
+    chain, other = stub_chain(2), stub_chain(0)
+    other.add(other.build(view=1))
+    other.add(other.build())
+
+    with Ledger.create(tmp_path, genesis_of(chain)) as ledger:
+        append(ledger, chain, 1)
+        with pytest.raises(RuntimeError, match="the parent is not this ledger's tip"):
+            ledger.append(other.blocks[1], other.certificates[1], other.states[2])
+
+
+@pytest.mark.parametrize("kind", ["genesis", "block", "certificate", "state"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE entries SET data = x'00' WHERE kind = ?",
+        "UPDATE entries SET number = number + 100 WHERE kind = ?",
+        "DELETE FROM entries WHERE kind = ?",
+        "INSERT OR REPLACE INTO entries SELECT * FROM entries WHERE kind = ?",
+        "INSERT INTO entries SELECT kind, number + 100, digest, data FROM entries WHERE kind = ?",
+    ],
+)
+def test_the_database_itself_refuses_to_change_what_was_appended(
+    tmp_path: Path, kind: str, statement: str
+) -> None:
+    chain = stub_chain(3)
+    filled(tmp_path, chain).close()
+    connection = sqlite3.connect(tmp_path / DATABASE_NAME)
+
+    with pytest.raises(sqlite3.IntegrityError, match=r"the ledger (only grows|grows in order)"):
+        connection.execute(statement, (kind,))
+
+    connection.close()
+    with Ledger.open(tmp_path) as ledger:
+        assert ledger.state == chain.state
+
+
+def test_writes_wait_for_the_disk(tmp_path: Path) -> None:
+    with filled(tmp_path, stub_chain(1)) as ledger:
+        pragma = ledger._connection.execute
+
+        assert pragma("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert pragma("PRAGMA synchronous").fetchone() == (2,)
+
+
+# --- The signer's memory ------------------------------------------------------------------------
+
+
+def test_the_newest_record_is_loaded_after_reopening(tmp_path: Path) -> None:
+    chain = stub_chain(0)
+    with Ledger.create(tmp_path, genesis_of(chain)) as ledger:
+        ledger.save_record(b"first")
+        ledger.save_record(b"second")
+
+    with Ledger.open(tmp_path) as ledger:
+        assert ledger.load_record() == b"second"
+
+
+def test_proposals_are_kept_until_their_height_is_decided(tmp_path: Path) -> None:
+    chain = stub_chain(1)
+    next_block, rival = chain.build(), chain.build(view=1)
+    kept = [
+        (proposal(chain, next_block, view=0), next_block),
+        (proposal(chain, rival, view=1), rival),
+        (proposal(chain, next_block, view=2), next_block),
+    ]
+    ledger = filled(tmp_path, chain)
+    for signed, block in reversed(kept):
+        ledger.save_proposal(signed, block)
+    ledger.save_proposal(*kept[0])
+    ledger.close()
+
+    with Ledger.open(tmp_path) as ledger:
+        assert list(ledger.load_proposals(2)) == kept
+        assert ledger.load_proposals(3) == ()
+
+        chain.add(next_block)
+        ledger.append(next_block, chain.certificates[1], chain.state)
+
+        assert ledger.load_proposals(2) == ()
+
+
+def test_a_counter_never_gives_a_number_twice(tmp_path: Path) -> None:
+    with Ledger.create(tmp_path, genesis_of(stub_chain(0))) as ledger:
+        assert [ledger.next_counter("status"), ledger.next_counter("status")] == [1, 2]
+
+    with Ledger.open(tmp_path) as ledger:
+        assert [ledger.next_counter("request"), ledger.next_counter("status")] == [1, 3]
+
+
+# --- Readers ------------------------------------------------------------------------------------
+
+
+def test_an_inspector_reads_along_while_the_node_appends(tmp_path: Path) -> None:
+    chain = stub_chain(2)
+    with Ledger.create(tmp_path, genesis_of(chain)) as writer:
+        append(writer, chain, 1)
+        with Ledger.open(tmp_path, read_only=True) as reader:
+            assert reader.head == 1
+
+            append(writer, chain, 2)
+
+            assert (reader.head, reader.block_at(2)) == (2, chain.blocks[1])
+
+
+def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    filled(tmp_path, stub_chain(1)).close()
+
+    with (
+        Ledger.open(tmp_path, read_only=True) as reader,
+        pytest.raises(StorageError, match="readonly database; check the permissions"),
+    ):
+        reader.save_record(b"record")
+
+
+# --- Refusals -----------------------------------------------------------------------------------
+
+
+def test_a_folder_has_one_ledger(tmp_path: Path) -> None:
+    chain = stub_chain(1)
+    filled(tmp_path, chain).close()
+
+    with pytest.raises(StorageError, match="exists: expected a folder without a ledger"):
+        Ledger.create(tmp_path, genesis_of(chain))
+
+
+def test_the_remains_of_an_interrupted_creation_do_not_hinder(tmp_path: Path) -> None:
+    (tmp_path / f"{DATABASE_NAME}.new").write_bytes(b"half a database")
+    (tmp_path / f"{DATABASE_NAME}.new-wal").write_bytes(b"half a journal")
+
+    Ledger.create(tmp_path, genesis_of(stub_chain(0))).close()
+
+    assert [path.name for path in tmp_path.iterdir()] == [DATABASE_NAME]
+
+
+def test_a_journal_without_its_ledger_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / f"{DATABASE_NAME}-wal").write_bytes(b"decided blocks")
+
+    with pytest.raises(StorageError, match=r"ledger\.db-wal exists: expected a folder without"):
+        Ledger.create(tmp_path, genesis_of(stub_chain(0)))
+
+
+def test_a_ledger_of_another_chain_is_refused(tmp_path: Path) -> None:
+    filled(tmp_path, stub_chain(1)).close()
+    other = genesis_of(stub_chain(0, n=7))
+
+    with pytest.raises(StorageError, match=r"the ledger of chain .*, expected .* same chain"):
+        Ledger.open(tmp_path, genesis=other)
+
+
+def test_a_folder_without_a_ledger_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"no ledger in .*: expected the file ledger\.db"):
+        Ledger.open(tmp_path / "none")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database, but long enough to have a header" * 20])
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / DATABASE_NAME).write_bytes(content)
+
+    for read_only in (True, False):
+        with pytest.raises(StorageError, match="not a ledger: expected a file that fednode"):
+            Ledger.open(tmp_path, read_only=read_only)
+
+
+def test_a_ledger_of_another_format_is_refused(tmp_path: Path) -> None:
+    filled(tmp_path, stub_chain(1)).close()
+    with sqlite3.connect(tmp_path / DATABASE_NAME) as connection:
+        connection.execute("PRAGMA user_version=99")
+    connection.close()
+
+    with pytest.raises(StorageError, match="format 99, expected 1: open it with the release"):
+        Ledger.open(tmp_path)
+
+
+@pytest.mark.parametrize("table", ["entries", "record"])
+def test_bytes_that_changed_on_the_disk_are_found_when_the_node_starts(
+    tmp_path: Path, table: str
+) -> None:
+    with filled(tmp_path, stub_chain(3)) as ledger:
+        ledger.save_record(b"what was signed")
+    connection = sqlite3.connect(tmp_path / DATABASE_NAME)
+    connection.executescript(
+        "DROP TRIGGER entries_are_final;"
+        "UPDATE entries SET data = CAST(data || x'00' AS BLOB) WHERE kind = 'block' AND number = 2;"
+        if table == "entries"
+        else "UPDATE record SET data = data || x'00';"
+    )
+    connection.close()
+
+    with pytest.raises(
+        StorageError, match=r"damaged: (block 2|signing record) changed on the disk"
+    ):
+        Ledger.open(tmp_path)
+
+
+def test_a_missing_block_is_found_when_the_node_starts(tmp_path: Path) -> None:
+    filled(tmp_path, stub_chain(3)).close()
+    connection = sqlite3.connect(tmp_path / DATABASE_NAME)
+    connection.executescript(
+        "DROP TRIGGER entries_stay; DELETE FROM entries WHERE kind = 'block' AND number = 3;"
+    )
+    connection.close()
+
+    with pytest.raises(StorageError, match="end at different heights"):
+        Ledger.open(tmp_path)
+
+
+def test_a_full_disk_is_reported_and_loses_nothing(tmp_path: Path) -> None:
+    chain = stub_chain(12)
+    appended = 0
+    with Ledger.create(tmp_path, genesis_of(chain)) as ledger:
+        pages = ledger._connection.execute("PRAGMA page_count").fetchone()[0]
+        ledger._connection.execute(f"PRAGMA max_page_count={pages + 6}")
+
+        def append_all() -> None:
+            nonlocal appended
+            for height in range(1, len(chain.blocks) + 1):
+                append(ledger, chain, height)
+                appended = height
+
+        with pytest.raises(StorageError, match="the disk is full; make room and start again"):
+            append_all()
+        with pytest.raises(StorageError, match="an earlier write failed; restart"):
+            ledger.save_record(b"record")
+
+    assert 0 < appended < len(chain.blocks)
+    with Ledger.open(tmp_path) as ledger:
+        assert (ledger.head, ledger.state) == (appended, chain.states[appended])
+        append(ledger, chain, appended + 1)
