@@ -223,6 +223,11 @@ def _explained(
         return BrokerRefusedError(
             f"{where} refuses the client id (code {code}): allow ids of 23 letters and digits"
         )
+    hung_up_on_tls = isinstance(connection.connect_error, ssl.SSLEOFError | ConnectionResetError)
+    if hung_up_on_tls and endpoint.tls is not None:
+        return TransportError(
+            f"{where} hangs up on TLS: check that this port speaks TLS (else use mqtt://)"
+        )
     if connection.connect_error is not None:
         return _explained_connect(connection.connect_error, where)
     if connection.is_hung_up:

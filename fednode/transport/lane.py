@@ -239,36 +239,45 @@ class MqttLane:
                 client_id=self._options.client_id,
             )
             try:
-                await self._probe(connection)
-                await connection.subscribe_all(self._topics)
+                if await self._probe(connection):
+                    await connection.subscribe_all(self._topics)
+                    return connection
             except aiomqtt.MqttError as error:
                 await connection.close()
-                if self._options.probe_root is None or self._probe_wish < 2 * PAYLOAD_BYTES_FLOOR:
-                    raise TransportError(
-                        f"the broker hung up while the node subscribed ({reason_of(error)}): "
-                        "check its log"
-                    ) from None
-                # Most likely because of the probe's size: mosquitto's max_packet_size does that.
-                self._probe_wish //= 2
+                raise TransportError(
+                    f"the broker hung up while the node subscribed ({reason_of(error)}): "
+                    "check its log"
+                ) from None
             except BaseException:
                 await connection.close()
                 raise
-            else:
-                return connection
+            await connection.close()
         return None
 
-    async def _probe(self, connection: Connection) -> None:
+    async def _probe(self, connection: Connection) -> bool:
+        """Measure the payload limit; return whether the connection outlived it."""
         root = self._options.probe_root
         if root is None:
-            return
-        self.payload_bytes_max = await measure_payload_bytes(
-            connection,
-            probe_topic(root, self._token),
-            wish_bytes=self._probe_wish,
-            timeout_ms=self._settings.answer_timeout_ms,
-            token=self._token,
-        )
-        self._probe_wish = self.payload_bytes_max
+            return True
+        try:
+            size = await measure_payload_bytes(
+                connection,
+                probe_topic(root, self._token),
+                wish_bytes=self._probe_wish,
+                timeout_ms=self._settings.answer_timeout_ms,
+                token=self._token,
+            )
+        except aiomqtt.MqttError as error:
+            # mosquitto hangs up on what is too large: max_packet_size, and under MQTT 5 also
+            # message_size_limit.
+            logger.debug("probe bytes=%d: %s", self._probe_wish, reason_of(error))
+            self._probe_wish //= 2
+            return False
+        except TransportError:
+            self._probe_wish = self._settings.payload_bytes_wish
+            raise
+        self.payload_bytes_max = self._probe_wish = size
+        return True
 
     async def _receive(self, connection: Connection) -> str:
         receiving = asyncio.create_task(self._fill_inbox(connection))

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from typing_extensions import override
+
 from fednode.transport.base import PAYLOAD_BYTES_WISH
 from fednode.transport.errors import BrokerRefusedError
 
 DEFAULT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+HANDSHAKE_TIMEOUT_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,23 @@ class Endpoint:
     host: str
     port: int
     tls: ssl.SSLContext | None
+
+
+class ClosingSocket(ssl.SSLSocket):
+    """A TLS socket that gives up in bounded time and closes itself when the handshake fails.
+
+    The MQTT library leaves it open then, and waits as long as a keepalive.
+    """
+
+    @override
+    def do_handshake(self, block: bool = False) -> None:
+        """Shake hands within `HANDSHAKE_TIMEOUT_S`."""
+        self.settimeout(HANDSHAKE_TIMEOUT_S)
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
 
 
 def endpoint_of(settings: BrokerSettings) -> Endpoint:
@@ -117,6 +137,7 @@ def password_of(settings: BrokerSettings) -> str | None:
 def _tls_context(settings: BrokerSettings) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
+        context.sslsocket_class = ClosingSocket
         if settings.cert_file is not None:
             context.load_cert_chain(settings.cert_file, settings.key_file)
         elif settings.key_file is not None:
