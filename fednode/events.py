@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, TextIO, TypeAlias
 
+from fednode.clock import Clock
+
 Plain: TypeAlias = "str | int | float | bool | list[Plain] | dict[str, Plain] | None"
 
 
@@ -18,14 +20,17 @@ class EventSink(Protocol):
 class JsonLines:
     """Writes each event as one line of JSON and flushes it, so that a follower sees it at once."""
 
-    def __init__(self, stream: TextIO, *, member: int) -> None:
+    def __init__(self, stream: TextIO, *, member: int, clock: Clock) -> None:
         self._stream = stream
         self._member = member
+        self._clock = clock
 
     def emit(self, kind: str, fields: Mapping[str, Plain]) -> None:
         """Write one line."""
-        line = json.dumps({"event": kind, "member": self._member, **fields}, separators=(",", ":"))
-        self._stream.write(line + "\n")
+        # Monotonic, and one clock for all processes of a machine: differences mean something.
+        at_ms = self._clock.monotonic_ms()
+        event = {"event": kind, "member": self._member, "at_ms": at_ms, **fields}
+        self._stream.write(json.dumps(event, separators=(",", ":")) + "\n")
         self._stream.flush()
 
 

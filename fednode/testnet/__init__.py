@@ -1,0 +1,1 @@
+"""Networks of several members on one machine, for trying and testing."""

@@ -1,0 +1,103 @@
+"""A bystander of a running network: subscribes, opens, records, and says what it can prove.
+
+A process of its own with the network key of one member; it never signs or publishes a message.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from fednode.clock import Clock
+from fednode.events import Plain
+from fednode.testnet.observations import Observations
+from fednode.transport.base import Lane, Packet, Transport
+from fednode.wire.envelope import Keyring, open_envelope
+from fednode.wire.messages import PullRequestMessage, decode_plaintext
+from fednode.wire.packets import BodyPacket
+from fednode.wire.topics import Topics
+from ledger.errors import DecodeError
+
+
+class Recorder:
+    """Hears everything on the topics of one chain.
+
+    Args:
+        transport: Its own connection to the broker.
+        topics: Topic names of the chain.
+        keyring: Opens the envelopes.
+        observations: What was heard, and its verdict.
+        clock: Stamps what arrives.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        topics: Topics,
+        keyring: Keyring,
+        observations: Observations,
+        clock: Clock,
+    ) -> None:
+        self._transport = transport
+        self._topics = topics
+        self._keyring = keyring
+        self._observations = observations
+        self._clock = clock
+        self.unopened = 0
+        self.bytes_heard = 0
+        self.last_body_packet_ms: dict[bytes, int] = {}
+
+    async def run(self, members: tuple[bytes, ...]) -> None:
+        """Record until cancelled.
+
+        Args:
+            members: Public keys; what is addressed to one member is heard as well.
+        """
+        async with self._transport:
+            control = [self._topics.control, self._topics.every_status]
+            control += [self._topics.requests(member) for member in members]
+            bulk = [self._topics.bodies]
+            bulk += [self._topics.answers(member) for member in members]
+            await self._transport.subscribe(control, lane=Lane.CONTROL)
+            await self._transport.subscribe(bulk, lane=Lane.BULK)
+            async for packet in self._transport.packets():
+                self._hear(packet)
+                await asyncio.sleep(0)
+
+    def report(self) -> Mapping[str, Plain]:
+        """Return the verdict as plain data."""
+        seen = self._observations
+        return {
+            "statements": seen.statements,
+            "refused": seen.refused,
+            "unopened": self.unopened,
+            "bytes_heard": self.bytes_heard,
+            "heights_certified": seen.heights_certified(),
+            "heights_certified_twice": list(seen.heights_certified_twice()),
+            "contradictions": [
+                {"member": each.member, "kind": each.kind, "height": each.height, "view": each.view}
+                for each in seen.contradictions
+            ],
+            "last_body_packet_ms": {
+                body.hex(): at_ms for body, at_ms in self.last_body_packet_ms.items()
+            },
+        }
+
+    def _hear(self, packet: Packet) -> None:
+        self.bytes_heard += len(packet.payload)
+        try:
+            opened = open_envelope(packet.payload, self._keyring)
+            message = decode_plaintext(opened.plaintext)
+        except DecodeError:
+            self.unopened += 1
+            return
+        if isinstance(message, BodyPacket):
+            self.last_body_packet_ms[message.body_id] = self._clock.monotonic_ms()
+        elif not isinstance(message, PullRequestMessage):
+            self._observations.hear(message)
+
+
+def save_report(path: Path, report: Mapping[str, Plain]) -> None:
+    """Write a report as JSON."""
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
