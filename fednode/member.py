@@ -1,0 +1,142 @@
+"""One member's process: from its configuration to a running node, and to a clean end."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Final
+
+from fednode.aggregation.selftest import check_pinned_vector
+from fednode.assembly import Membership, Storage, Surroundings, build_node, make_journal
+from fednode.clock import SystemClock
+from fednode.config import NodeConfig
+from fednode.errors import ConfigError, NodeError
+from fednode.events import EventSink
+from fednode.learning.errors import DataError, SettingsError, TrainerError
+from fednode.learning.job import TrainingJob, save_job
+from fednode.learning.learner import TrainingSettings
+from fednode.learning.registry import initial_model
+from fednode.learning.trainer import TrainerProcess
+from fednode.node import Node
+from fednode.transport.mqtt import MqttTransport
+from fednode.wire.topics import topics_of
+from ledger.bodies import body_id, encode_model_body
+from ledger.genesis import Contract, chain_id
+
+JOB_NAME: Final = "training-job.json"
+TRAINER_FOLDER: Final = "trainer"
+
+
+async def run_member(config: NodeConfig, membership: Membership, events: EventSink) -> None:
+    """Run one member's node until it is told to stop by SIGINT or SIGTERM.
+
+    Args:
+        config: Where folder, data and broker are.
+        membership: Key, genesis and network key, checked against each other.
+        events: Takes what the node tells about itself.
+
+    Raises:
+        NodeError: If the node cannot start or had to stop itself; also `StorageError` of the
+            ledger and `TransportError` of the transport.
+    """
+    check_pinned_vector()
+    contract = membership.genesis.contract
+    folder = config.node.folder
+    journal = make_journal(folder, events)
+    with Storage(folder, membership.genesis, initial_model_body(contract)) as storage:
+        trainer = await _start_trainer(config, membership)
+        try:
+            transport = MqttTransport(
+                config.broker.settings(),
+                member=membership.key.public_key,
+                topic_root=topics_of(chain_id(contract)).root,
+            )
+            around = Surroundings(
+                transport=transport,
+                trainer=trainer,
+                clock=SystemClock(),
+                journal=journal,
+                keep_heights=config.node.keep_heights,
+            )
+            node = build_node(membership, storage, around)
+            _stop_on_signals(node)
+            await node.run()
+        finally:
+            if trainer is not None:
+                await trainer.close()
+
+
+def training_settings(contract: Contract) -> TrainingSettings:
+    """Return how the contract says that its members train."""
+    terms = contract.training
+    return TrainingSettings(
+        model=contract.model.architecture,
+        learning_rate=float(terms.learning_rate),
+        momentum=float(terms.momentum),
+        worker_momentum=float(terms.worker_momentum),
+        batch_size=terms.batch_size,
+        local_steps=terms.local_steps,
+        seed=terms.seed,
+    )
+
+
+def initial_model_body(contract: Contract) -> bytes:
+    """Return the body of the contract's initial model, made again from its seed.
+
+    Raises:
+        ConfigError: If it is not the one whose id the contract names.
+    """
+    model = contract.model
+    try:
+        tensors, values = initial_model(
+            training_settings(contract), len(contract.data.features), model.initial_seed
+        )
+    except SettingsError as error:
+        raise ConfigError(str(error)) from None
+    body = encode_model_body(tensors, values.astype("<i4", copy=False).tobytes())
+    if tensors != model.tensors or body_id(body) != model.initial_model_id:
+        raise ConfigError(
+            f"expected the initial model {model.initial_model_id.hex()[:16]} of the contract, got "
+            f"{body_id(body).hex()[:16]} from its seed; use the fednode version of the founders"
+        )
+    return body
+
+
+async def _start_trainer(config: NodeConfig, membership: Membership) -> TrainerProcess | None:
+    contract = membership.genesis.contract
+    if not contract.members[membership.member].is_trainer:
+        return None
+    if config.data is None:
+        raise ConfigError(
+            f"member {membership.member} is a trainer in the contract: expected a section [data] "
+            "in its configuration, got none; add it"
+        )
+    trainer = TrainerProcess(_save_job(config, membership))
+    try:
+        await trainer.start()
+    except (DataError, SettingsError, TrainerError) as error:
+        await trainer.close()
+        raise NodeError(f"cannot train on this member's rows: {error}") from None
+    return trainer
+
+
+def _save_job(config: NodeConfig, membership: Membership) -> Path:
+    assert config.data is not None
+    contract = membership.genesis.contract
+    path = config.node.folder / JOB_NAME
+    job = TrainingJob(
+        data=config.data.spec(),
+        features=contract.data.features,
+        settings=training_settings(contract),
+        tensors=contract.model.tensors,
+        member=membership.member,
+        state_folder=str(config.node.folder / TRAINER_FOLDER),
+        attack=config.test.attack,
+    )
+    save_job(path, job)
+    return path
+
+
+def _stop_on_signals(node: Node) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, node.stop)
