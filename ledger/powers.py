@@ -4,6 +4,7 @@ All tests are integer inequalities over powers, never counts of members: nothing
 `n = 3f + 1` or equal powers.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -133,7 +134,7 @@ def _cap(scores: tuple[int, ...], budget: int) -> tuple[int, ...]:
 def _has_slack(ascending: Sequence[int], below: Sequence[int], budget: int, ceiling: int) -> bool:
     """Whether `3 * top < total` after capping at `ceiling`; `below[i]` sums the `i` smallest."""
     count = len(ascending)
-    first = next(i for i, score in enumerate(ascending) if score >= ceiling)
+    first = bisect_left(ascending, ceiling)
     total = below[first] + ceiling * (count - first)
     split = max(first, count - budget)
     top = below[split] - below[count - budget] if split > count - budget else 0
