@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 MISSING = ("", "?", "NA", "NaN", "nan", "null")
 """Cells that mean a missing value."""
-MINIMUM_ROWS = 10
-"""Fewest rows that an artificial split gives to a site."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +25,11 @@ class DataSpec:
         drop_missing_rows: Leave out rows with a missing value, instead of imputing the mean.
         missing: Cells that mean a missing value.
         site_column: Column (array `sites` in an npz file) that names each row's site.
-        split: `iid` or `dirichlet:ALPHA`: divide one source artificially; empty means none.
+        split: `iid` or `dirichlet:ALPHA`: divide one source artificially into sites of equal size;
+            empty means none.
         sites: Number of sites of the artificial split.
         site: The member's site: a value of `site_column`, or its number from 0 in the split;
             empty means all rows.
-        minimum_rows: Fewest rows that the split gives to each site.
         seed: Seed of split and hold-outs; equal at all members that split one source.
         test_source: File with the rows of the common test set, read like `source`.
         test_fraction: Share of the source held out as the common test set before the split.
@@ -51,7 +49,6 @@ class DataSpec:
     split: str = ""
     sites: int = 1
     site: str = ""
-    minimum_rows: int = MINIMUM_ROWS
     seed: int = 0
     test_source: str = ""
     test_fraction: float = 0.0

@@ -88,7 +88,7 @@ def _parts(rows: Rows, spec: DataSpec) -> dict[str, Rows]:
         raise DataError("a split and a site column are both given: choose one")
     if spec.split:
         rng = np.random.default_rng([spec.seed, _SPLIT_STREAM])
-        parts = split_sites(rows.labels, spec.split, spec.sites, spec.minimum_rows, rng)
+        parts = split_sites(rows.labels, spec.split, spec.sites, rng)
         return {str(number): rows.take(part) for number, part in enumerate(parts)}
     if spec.site_column:
         names = sorted(set(rows.sites.tolist()))

@@ -5,8 +5,12 @@ from numpy.typing import NDArray
 
 from fednode.learning.errors import DataError
 
-SPLIT_ATTEMPTS_MAX = 10_000
-"""Dirichlet draws before a minimum number of rows per site is given up."""
+DRAWS_MAX = 1000
+"""Draws before a label-skewed split with every class at every site is given up."""
+FITTING_STEPS = 200
+"""Steps of proportional fitting; what is left of unequal sizes after them is harmless."""
+SHARE_MIN = 1e-12
+"""Smallest share of a class, so that fitting never divides by zero."""
 
 Indices = NDArray[np.int64]
 
@@ -39,25 +43,22 @@ def hold_out(
 
 
 def split_sites(
-    labels: NDArray[np.float64], split: str, sites: int, minimum: int, rng: np.random.Generator
+    labels: NDArray[np.float64], split: str, sites: int, rng: np.random.Generator
 ) -> tuple[Indices, ...]:
-    """Return the row indices of each artificial site.
+    """Return the row indices of each artificial site; all sites have about equally many rows.
 
     Args:
         labels: One label per row, shape (n,).
-        split: `iid`, or `dirichlet:ALPHA` with ALPHA > 0; the smaller, the more the sites differ.
+        split: `iid`, or `dirichlet:ALPHA` with ALPHA > 0; the smaller, the more the mixtures of
+            labels differ from site to site. Every site has rows of each class.
         sites: Number of sites.
-        minimum: Fewest rows per site, at least 1.
         rng: Source of all draws.
 
     Raises:
-        DataError: If the split cannot be read, or no draw gives every site its minimum.
+        DataError: If the split cannot be read, or there are too few rows for it.
     """
-    if sites < 1 or sites * max(minimum, 1) > len(labels):
-        raise DataError(
-            f"{len(labels)} rows cannot be split into {sites} sites of at least {max(minimum, 1)}: "
-            "choose fewer sites or a lower minimum"
-        )
+    if not 1 <= sites <= len(labels):
+        raise DataError(f"{len(labels)} rows cannot be split into {sites} sites")
     name, _, argument = split.partition(":")
     if name == "iid" and not argument:
         order = rng.permutation(len(labels))
@@ -70,33 +71,47 @@ def split_sites(
         alpha = 0.0
     if not 0.0 < alpha < np.inf:
         raise DataError(f"the split is {split!r}: expected a number above 0, as in dirichlet:0.5")
-    return _dirichlet(labels, alpha, sites, max(minimum, 1), rng)
+    return _split_by_label(labels, alpha, sites, rng)
 
 
-def _dirichlet(
-    labels: NDArray[np.float64], alpha: float, sites: int, minimum: int, rng: np.random.Generator
+def _split_by_label(
+    labels: NDArray[np.float64], alpha: float, sites: int, rng: np.random.Generator
 ) -> tuple[Indices, ...]:
-    """Give each class to the sites in shares drawn from a symmetric Dirichlet distribution.
+    classes, counts = np.unique(labels, return_counts=True)
+    for _ in range(DRAWS_MAX):
+        targets = _skewed_table(counts, alpha, sites, rng)
+        parts: list[list[Indices]] = [[] for _ in range(sites)]
+        for column, label in enumerate(classes):
+            rows = rng.permutation(np.flatnonzero(labels == label))
+            cuts = np.rint(np.cumsum(targets[:-1, column])).astype(np.int64)
+            for part, share in zip(parts, np.split(rows, cuts), strict=True):
+                part.append(share)
+        if all(len(share) for part in parts for share in part):
+            return tuple(np.sort(np.concatenate(part)) for part in parts)
+    raise DataError(
+        f"no draw of dirichlet:{alpha:g} gave each of {sites} sites rows of every class: "
+        "choose a larger ALPHA or fewer sites"
+    )
 
-    Draws again until each site has `minimum` rows, and both classes where the source has them.
+
+def _skewed_table(
+    counts: NDArray[np.int64], alpha: float, sites: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return how many rows of each class each site should get, shape (sites, classes).
+
+    Each class is shared out by a draw from a symmetric Dirichlet distribution; the table is then
+    scaled by rows and columns in turn until every site has equally many rows.
 
     References:
         Hsu, Qi and Brown, "Measuring the Effects of Non-Identical Data Distribution for Federated
-        Visual Classification", 2019; here a class is divided among sites, as later work does.
+        Visual Classification", 2019, section 3.1: sites of equal size with Dirichlet label
+        mixtures. Deviation: the draw is over sites for each class, and proportional fitting (Deming
+        and Stephan, 1940) makes it use every row once.
     """
-    classes = np.unique(labels)
-    for _ in range(SPLIT_ATTEMPTS_MAX):
-        parts: list[list[Indices]] = [[] for _ in range(sites)]
-        for label in classes:
-            rows = rng.permutation(np.flatnonzero(labels == label))
-            shares = np.cumsum(rng.dirichlet(np.full(sites, alpha)))[:-1]
-            for part, share in zip(
-                parts, np.split(rows, (shares * len(rows)).astype(int)), strict=True
-            ):
-                part.append(share)
-        if all(min(map(len, part)) > 0 and sum(map(len, part)) >= minimum for part in parts):
-            return tuple(np.sort(np.concatenate(part)) for part in parts)
-    raise DataError(
-        f"no draw of dirichlet:{alpha} gave each of {sites} sites {minimum} rows of both classes: "
-        "choose a larger ALPHA, fewer sites or a lower minimum"
-    )
+    draws = [rng.dirichlet(np.full(sites, alpha)) for _ in counts]
+    table: NDArray[np.float64] = np.maximum(np.stack(draws, axis=1), SHARE_MIN) * counts
+    size = counts.sum() / sites
+    for _ in range(FITTING_STEPS):
+        table *= size / table.sum(axis=1, keepdims=True)
+        table *= counts / table.sum(axis=0)
+    return table
