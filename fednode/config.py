@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from fednode.errors import ConfigError
-from fednode.learning.data_spec import MINIMUM_ROWS, MISSING, DataSpec
+from fednode.learning.data_spec import MISSING, DataSpec
 from fednode.transport.settings import BrokerSettings
 
 BUNDLED_PREFIX: Final = "sklearn:"
@@ -153,9 +153,6 @@ class DataSection(Section):
     sites: int = Field(default=1, ge=1, description="number of sites of that split")
     site: str = Field(
         default="", description="this member's site: value of site_column, or number in the split"
-    )
-    minimum_rows: int = Field(
-        default=MINIMUM_ROWS, ge=1, description="fewest rows that the split gives to a site"
     )
     seed: int = Field(default=0, ge=0, description="seed of split and hold-outs")
     test_source: Source = Field(

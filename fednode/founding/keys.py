@@ -86,15 +86,12 @@ def load_key_file(path: Path) -> MemberKey:
     """
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
-        text = path.read_text(encoding="ascii").strip()
-        seed = bytes.fromhex(text)
+        seed = _seed(path.read_bytes())
     except OSError as error:
         raise ConfigError(
             f"expected the secret key at {path}, got: {error.strerror}; "
             "restore it, or correct node.key_file"
         ) from None
-    except ValueError:
-        seed = b""
     if mode & 0o077:
         raise ConfigError(
             f"expected {path} to be readable by its owner only (600), got {mode:o}; "
@@ -106,3 +103,11 @@ def load_key_file(path: Path) -> MemberKey:
             "restore the key from your copy"
         )
     return MemberKey(seed)
+
+
+def _seed(text: bytes) -> bytes:
+    # Empty for anything but hexadecimal digits.
+    try:
+        return bytes.fromhex(text.decode("ascii").strip())
+    except ValueError:
+        return b""

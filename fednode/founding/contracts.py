@@ -1,0 +1,222 @@
+"""From the founders' cards and choices to their contract, and from a contract to a start."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fednode.errors import ConfigError
+from fednode.founding.cards import MemberCard
+from fednode.learning.learner import TrainingSettings
+from fednode.learning.registry import initial_model, learner_hash
+from fednode.learning.statistics import combine
+from ledger.bodies import body_bytes, body_id, encode_model_body
+from ledger.genesis import (
+    CONTRACT_VERSION,
+    AggregationTerms,
+    Contract,
+    DataTerms,
+    Feature,
+    Limits,
+    Member,
+    ModelTerms,
+    RuleParameter,
+    Timeouts,
+    TrainingTerms,
+)
+from ledger.genesis_rules import check_contract
+from ledger.powers import cap_budget
+
+OPTIMIZER: Final = "sgd"
+MODE: Final = "robust"
+PRIVACY: Final = "none"
+BLOCK_BYTES_MAX: Final = 8 * 2**20
+TIMEOUTS: Final = Timeouts(
+    collect_ms=60_000,
+    collect_max_ms=600_000,
+    have_grace_ms=500,
+    propose_ms=10_000,
+    prepare_ms=5_000,
+    commit_ms=5_000,
+    view_max_ms=120_000,
+    rebroadcast_ms=3_000,
+    clock_window_ms=60_000,
+)
+"""For hospitals on the internet; test networks wait less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContractOptions:
+    """What the founders choose; None lets the number of members decide.
+
+    Attributes:
+        name: Title of the network.
+        model: `logistic`, `mlp`, or a learner as `package.module:factory`.
+        training_rounds: Number of times that updates are aggregated.
+        rule: Name of the aggregation rule (`fednode.aggregation.rules`).
+        seed: Seed of initial model and training.
+        byzantine_budget: Validators that may lie; None means as many as possible.
+        trainer_budget: Trainers that may lie; None means as many as possible.
+        min_updates: Fewest updates that make a model; None means more than half of the trainers.
+    """
+
+    name: str
+    model: str = "logistic"
+    training_rounds: int = 10
+    rule: str = "nnm-geometric-median"
+    learning_rate: float = 0.1
+    momentum: float = 0.0
+    worker_momentum: float = 0.0
+    batch_size: int = 16
+    local_steps: int = 50
+    seed: int = 0
+    byzantine_budget: int | None = None
+    trainer_budget: int | None = None
+    min_updates: int | None = None
+    timeouts: Timeouts = TIMEOUTS
+
+    @property
+    def settings(self) -> TrainingSettings:
+        """The training settings among the choices."""
+        return TrainingSettings(
+            model=self.model,
+            learning_rate=self.learning_rate,
+            momentum=self.momentum,
+            batch_size=self.batch_size,
+            local_steps=self.local_steps,
+            worker_momentum=self.worker_momentum,
+            seed=self.seed,
+        )
+
+
+def make_contract(cards: Sequence[MemberCard], options: ContractOptions) -> Contract:
+    """Return the contract of the members behind `cards`, numbered in this order.
+
+    The statistics add up to common means and scales; the initial model follows from the seed.
+
+    Args:
+        cards: At least one with data; each was checked by `load_card` or made here.
+        options: The founders' choices.
+
+    Raises:
+        ConfigError: If cards contradict each other.
+        ContractError: If the terms cannot hold (`ledger.genesis_rules.check_contract`).
+        DataError: If the sites' columns differ or one has no value anywhere.
+        SettingsError: If there is no such model.
+    """
+    data = _data_terms(cards)
+    tensors, values = initial_model(options.settings, len(data.features), options.seed)
+    initial = encode_model_body(tensors, values.astype("<i4", copy=False).tobytes())
+    members = tuple(
+        Member(
+            name=card.name,
+            public_key=bytes.fromhex(card.public_key),
+            roles=card.role_bits,
+            samples=card.samples,
+        )
+        for card in cards
+    )
+    n, m = _count(members)
+    budget = _chosen(options.byzantine_budget, cap_budget(n, n) if n else 0)
+    liars = _chosen(options.trainer_budget, min(budget, max(0, m - 1) // 3))
+    contract = Contract(
+        version=CONTRACT_VERSION,
+        name=options.name,
+        members=members,
+        model=ModelTerms(
+            architecture=options.model,
+            tensors=tensors,
+            initial_seed=options.seed,
+            initial_model_id=body_id(initial),
+        ),
+        data=data,
+        training=_training_terms(options),
+        aggregation=AggregationTerms(
+            mode=MODE,
+            rule_id=options.rule,
+            parameters=(RuleParameter(name="f", value=liars),),
+        ),
+        privacy=PRIVACY,
+        byzantine_budget=budget,
+        trainer_budget=liars,
+        min_updates=_chosen(options.min_updates, m // 2 + 1),
+        training_rounds=options.training_rounds,
+        timeouts=options.timeouts,
+        limits=Limits(
+            body_bytes_max=body_bytes(tensors, is_update=True), block_bytes_max=BLOCK_BYTES_MAX
+        ),
+    )
+    check_contract(contract)
+    return contract
+
+
+def settings_of(contract: Contract) -> TrainingSettings:
+    """Return a contract's training settings as the training process takes them."""
+    terms = contract.training
+    return TrainingSettings(
+        model=contract.model.architecture,
+        learning_rate=float(terms.learning_rate),
+        momentum=float(terms.momentum),
+        batch_size=terms.batch_size,
+        local_steps=terms.local_steps,
+        worker_momentum=float(terms.worker_momentum),
+        seed=terms.seed,
+    )
+
+
+def initial_model_body(contract: Contract) -> bytes:
+    """Return the body of the model from which a contract's training starts.
+
+    Raises:
+        ConfigError: If the code on this computer makes another model than the founders'.
+    """
+    features = len(contract.data.features)
+    tensors, values = initial_model(settings_of(contract), features, contract.model.initial_seed)
+    body = encode_model_body(tensors, values.astype("<i4", copy=False).tobytes())
+    if body_id(body) != contract.model.initial_model_id:
+        raise ConfigError(
+            f"expected the initial model {contract.model.initial_model_id.hex()[:16]}, got "
+            f"{body_id(body).hex()[:16]}; install the version of fednode and of the learner that "
+            "the founders used"
+        )
+    return body
+
+
+def _data_terms(cards: Sequence[MemberCard]) -> DataTerms:
+    with_data = [card for card in cards if card.statistics is not None]
+    if not with_data:
+        raise ConfigError("expected at least one member card with data, got none")
+    first = with_data[0]
+    for card in with_data:
+        for what in ("label", "positive"):
+            ours, theirs = getattr(first, what), getattr(card, what)
+            if ours != theirs:
+                raise ConfigError(
+                    f"expected one {what} at all members, got {ours!r} of {first.name!r} and "
+                    f"{theirs!r} of {card.name!r}; agree on one and make the cards again"
+                )
+    features: tuple[Feature, ...] = combine(
+        tuple(card.statistics for card in with_data if card.statistics is not None)
+    )
+    return DataTerms(label=first.label, positive=first.positive, features=features)
+
+
+def _training_terms(options: ContractOptions) -> TrainingTerms:
+    return TrainingTerms(
+        optimizer=OPTIMIZER,
+        learning_rate=repr(options.learning_rate),
+        momentum=repr(options.momentum),
+        worker_momentum=repr(options.worker_momentum),
+        batch_size=options.batch_size,
+        local_steps=options.local_steps,
+        seed=options.seed,
+        learner_hash=learner_hash(options.model),
+    )
+
+
+def _count(members: Sequence[Member]) -> tuple[int, int]:
+    # Validators and trainers.
+    return sum(each.is_validator for each in members), sum(each.is_trainer for each in members)
+
+
+def _chosen(value: int | None, default: int) -> int:
+    return default if value is None else value
