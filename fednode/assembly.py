@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -16,6 +16,7 @@ from fednode.chores import Chores, Household, Trainer
 from fednode.clock import Clock
 from fednode.events import EventSink
 from fednode.exchange import BodyExchange, ExchangeParts
+from fednode.founding.membership import Membership
 from fednode.inbox import MessageInbox
 from fednode.journal import Journal
 from fednode.node import Node, NodeParts
@@ -23,28 +24,17 @@ from fednode.outbox import Outbox
 from fednode.transport.base import Transport
 from fednode.wire.bodies import ReceiverLimits
 from fednode.wire.counters import Counters
-from fednode.wire.envelope import Keyring, NetworkKey, seal
+from fednode.wire.envelope import Keyring, seal
 from fednode.wire.pull import PullLimits
 from fednode.wire.topics import topics_of
 from ledger.blobs import Blobs
 from ledger.encoding import decode
 from ledger.genesis import Genesis, chain_id
-from ledger.keys import SecretKey
 from ledger.lock import FolderLock
 from ledger.store import DATABASE_NAME, Ledger
 
 BLOBS_NAME: Final = "blobs"
 CONTRADICTIONS_NAME: Final = "contradictions.jsonl"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Membership:
-    """What makes a process a member of one network."""
-
-    member: int
-    key: SecretKey = field(repr=False)
-    genesis: Genesis
-    network_key: NetworkKey
 
 
 class Storage:
@@ -183,7 +173,9 @@ def make_journal(folder: Path, events: EventSink) -> Journal:
 def _signer(membership: Membership, ledger: Ledger, chain: bytes) -> Signer:
     saved = ledger.load_record()
     record = INITIAL_RECORD if saved is None else decode(SafetyRecord, saved)
-    return Signer(key=membership.key, member=membership.member, chain_id=chain, record=record)
+    return Signer(
+        key=membership.key.signing, member=membership.member, chain_id=chain, record=record
+    )
 
 
 def _sealer(keyring: Keyring) -> Callable[[bytes], bytes]:

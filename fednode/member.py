@@ -6,21 +6,20 @@ from pathlib import Path
 from typing import Final
 
 from fednode.aggregation.selftest import check_pinned_vector
-from fednode.assembly import Membership, Storage, Surroundings, build_node, make_journal
+from fednode.assembly import Storage, Surroundings, build_node, make_journal
 from fednode.clock import SystemClock
 from fednode.config import NodeConfig
 from fednode.errors import ConfigError, NodeError
 from fednode.events import EventSink
+from fednode.founding.contracts import initial_model_body, settings_of
+from fednode.founding.membership import Membership
 from fednode.learning.errors import DataError, SettingsError, TrainerError
 from fednode.learning.job import TrainingJob, save_job
-from fednode.learning.learner import TrainingSettings
-from fednode.learning.registry import initial_model
 from fednode.learning.trainer import TrainerProcess
 from fednode.node import Node
 from fednode.transport.mqtt import MqttTransport
 from fednode.wire.topics import topics_of
-from ledger.bodies import body_id, encode_model_body
-from ledger.genesis import Contract, chain_id
+from ledger.genesis import chain_id
 
 JOB_NAME: Final = "training-job.json"
 TRAINER_FOLDER: Final = "trainer"
@@ -65,42 +64,6 @@ async def run_member(config: NodeConfig, membership: Membership, events: EventSi
                 await trainer.close()
 
 
-def training_settings(contract: Contract) -> TrainingSettings:
-    """Return how the contract says that its members train."""
-    terms = contract.training
-    return TrainingSettings(
-        model=contract.model.architecture,
-        learning_rate=float(terms.learning_rate),
-        momentum=float(terms.momentum),
-        worker_momentum=float(terms.worker_momentum),
-        batch_size=terms.batch_size,
-        local_steps=terms.local_steps,
-        seed=terms.seed,
-    )
-
-
-def initial_model_body(contract: Contract) -> bytes:
-    """Return the body of the contract's initial model, made again from its seed.
-
-    Raises:
-        ConfigError: If it is not the one whose id the contract names.
-    """
-    model = contract.model
-    try:
-        tensors, values = initial_model(
-            training_settings(contract), len(contract.data.features), model.initial_seed
-        )
-    except SettingsError as error:
-        raise ConfigError(str(error)) from None
-    body = encode_model_body(tensors, values.astype("<i4", copy=False).tobytes())
-    if tensors != model.tensors or body_id(body) != model.initial_model_id:
-        raise ConfigError(
-            f"expected the initial model {model.initial_model_id.hex()[:16]} of the contract, got "
-            f"{body_id(body).hex()[:16]} from its seed; use the fednode version of the founders"
-        )
-    return body
-
-
 async def _start_trainer(config: NodeConfig, membership: Membership) -> TrainerProcess | None:
     contract = membership.genesis.contract
     if not contract.members[membership.member].is_trainer:
@@ -126,7 +89,7 @@ def _save_job(config: NodeConfig, membership: Membership) -> Path:
     job = TrainingJob(
         data=config.data.spec(),
         features=contract.data.features,
-        settings=training_settings(contract),
+        settings=settings_of(contract),
         tensors=contract.model.tensors,
         member=membership.member,
         state_folder=str(config.node.folder / TRAINER_FOLDER),
