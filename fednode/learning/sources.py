@@ -67,14 +67,16 @@ def _read_bundled(name: str, spec: DataSpec) -> Rows:
 
 def _read_npz(path: Path, spec: DataSpec) -> Rows:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            contents = {name: file[name] for name in file.files}
-    except (OSError, ValueError, BadZipFile) as error:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            contents = {name: archive[name] for name in getattr(archive, "files", ())}
+    except (OSError, EOFError, ValueError, BadZipFile) as error:
         raise DataError(f"cannot read {path}: {error}") from error
     missing = {"features", "labels", spec.site_column or "labels"} - contents.keys()
     if missing:
         raise DataError(
-            f"{path} has no array {', '.join(sorted(missing))}: it has {', '.join(contents)}"
+            f"{path} has no array {', '.join(sorted(missing))}: "
+            f"it has {', '.join(contents) or 'none'}"
         )
     features = contents["features"]
     width = features.shape[-1] if features.ndim else 0
