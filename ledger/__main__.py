@@ -55,8 +55,9 @@ def verify(
     report = audit(genesis, scan.blocks, scan.certificate, scheme=scheme)
     found = list(report.findings)
     if scan.fault:
+        # First, because it may be the cause of others: a certificate that could not be read.
         height = len(scan.blocks) + 1
-        found.append(Finding(height=height, field="export", rule="P2", text=scan.fault))
+        found.insert(0, Finding(height=height, field="export", rule="P2", text=scan.fault))
     if model_data is not None:
         found += model_findings(model_data, genesis.contract, scan.blocks)
     return replace(report, findings=tuple(found))

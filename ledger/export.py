@@ -20,7 +20,7 @@ from ledger.records import Block, QuorumCertificate, RecordKind
 class ExportScan:
     """What could be read of an export: its whole records, and why reading stopped before the end.
 
-    `fault` is empty when every byte was read and the last record is the certificate.
+    `fault` is empty when every byte was read as part of some record.
     """
 
     blocks: tuple[Block, ...]
@@ -58,6 +58,9 @@ def read_export(data: bytes) -> tuple[tuple[Block, ...], QuorumCertificate | Non
     scan = scan_export(data)
     if scan.fault:
         raise DecodeError(scan.fault)
+    if scan.blocks and scan.certificate is None:
+        end = f"offset {len(data)}"
+        raise DecodeError(f"{end}: expected the certificate of the last block, got the end")
     return scan.blocks, scan.certificate
 
 
@@ -88,8 +91,6 @@ def scan_export(data: bytes) -> ExportScan:
             f"offset {offset}: expected the end of the file after the certificate,"
             f" got {len(data) - offset} more bytes"
         )
-    if not fault and blocks and certificate is None:
-        fault = f"offset {offset}: expected the certificate of the last block, got the end"
     return ExportScan(blocks=tuple(blocks), certificate=certificate, fault=fault)
 
 
