@@ -6,8 +6,9 @@ Nothing is unpickled: a body is an array of little-endian 32-bit integers.
 
 import json
 from collections.abc import Mapping
+from io import BytesIO, RawIOBase
 from struct import Struct
-from typing import Any, BinaryIO, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,21 +43,32 @@ def check_lengths(prefix: bytes) -> tuple[int, int]:
     return header_bytes, body_bytes
 
 
-def read_frame(stream: BinaryIO) -> tuple[Header, bytes] | None:
-    """Return the next frame of a blocking stream, or None at its end.
+def read_frame(stream: RawIOBase | BytesIO) -> tuple[Header, bytes] | None:
+    """Return the next frame of a blocking unbuffered stream, or None at its end.
 
     Raises:
         TrainerError: If a length is beyond its limit.
     """
-    prefix = stream.read(PREFIX.size)
-    if len(prefix) < PREFIX.size:
+    prefix = _read_exactly(stream, PREFIX.size)
+    if prefix is None:
         return None
     header_bytes, body_bytes = check_lengths(prefix)
-    text, body = stream.read(header_bytes), stream.read(body_bytes)
-    if len(text) < header_bytes or len(body) < body_bytes:
+    text, body = _read_exactly(stream, header_bytes), _read_exactly(stream, body_bytes)
+    if text is None or body is None:
         return None
     header: Header = json.loads(text)
     return header, body
+
+
+def _read_exactly(stream: RawIOBase | BytesIO, size: int) -> bytes | None:
+    buffer = bytearray(size)
+    view = memoryview(buffer)
+    while view:
+        count = stream.readinto(view)
+        if not count:
+            return None
+        view = view[count:]
+    return bytes(buffer)
 
 
 def pack_integers(values: NDArray[np.int32]) -> bytes:

@@ -19,7 +19,7 @@ from fednode.learning.learner import (
 )
 from fednode.learning.momentum_store import MomentumStore
 from fednode.learning.optimizers import blend
-from ledger.records import TensorSpec
+from ledger.records import VALUE_MAX, TensorSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,14 +59,17 @@ class LocalTraining:
             settings=self.settings,
             rng=np.random.default_rng([self.settings.seed, self.member, training_round]),
         )
-        # A training run that diverges is reported once, by the check for finite values below.
+        # A training run that diverges is reported once, when its result is quantized.
         with np.errstate(over="ignore", invalid="ignore"):
             result = self.learner.fit(self._parameters(model), context)
-            delta = self._apply_momentum(training_round, result.delta)
-            if self.attack is not None:
-                delta = {name: self.attack.apply(values) for name, values in delta.items()}
+        # Before the momentum, so that a diverged update never enters it.
+        honest = self._quantize(training_round, result.delta)
+        delta = result.delta
+        if self.settings.worker_momentum:
+            delta = self._apply_momentum(training_round, delta)
+            honest = self._quantize(training_round, delta)
         return FitOutcome(
-            delta=self._quantize(training_round, delta),
+            delta=honest if self.attack is None else self._lie(delta, self.attack),
             samples=result.samples,
             metrics=result.metrics,
         )
@@ -76,17 +79,17 @@ class LocalTraining:
 
         Raises:
             DataError: If the member has no such rows.
+            TrainerError: If the model does not fit the tensor table.
         """
         return self.learner.evaluate(self._parameters(model), EvaluationContext(rows=rows))
 
     def _parameters(self, model: NDArray[np.int32]) -> Parameters:
-        return unflatten(model, self.tensors, np.float64)
+        try:
+            return unflatten(model, self.tensors, np.float64)
+        except ValueError as error:
+            raise TrainerError(f"member {self.member} cannot use the model: {error}") from error
 
     def _apply_momentum(self, training_round: int, delta: Parameters) -> Parameters:
-        if self.settings.worker_momentum == 0.0:
-            return delta
-        # A diverged update must not enter the state: the training round can be done again.
-        self._quantize(training_round, delta)
         vector = np.concatenate([delta[spec.name].reshape(-1) for spec in self.tensors])
         previous = self.momenta.load_before(training_round)
         if previous is not None and previous.shape != vector.shape:
@@ -104,8 +107,18 @@ class LocalTraining:
 
     def _quantize(self, training_round: int, delta: Parameters) -> NDArray[np.int32]:
         try:
-            return flatten(delta, self.tensors)
+            integers = flatten(delta, self.tensors)
         except ValueError as error:
             raise TrainerError(
                 f"member {self.member} has no update for training round {training_round}: {error}"
             ) from error
+        if integers.size and np.abs(integers).max() == VALUE_MAX:
+            raise TrainerError(
+                f"member {self.member} has no update for training round {training_round}: it is "
+                "beyond the range of the tensors' scale; the training diverged, lower the learning "
+                "rate or check the data"
+            )
+        return integers
+
+    def _lie(self, delta: Parameters, attack: Attack) -> NDArray[np.int32]:
+        return flatten({name: attack.apply(values) for name, values in delta.items()}, self.tensors)

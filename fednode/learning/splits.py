@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from fednode.learning.errors import DataError
 
-DRAWS_MAX = 1000
+DRAWS_MAX = 200
 """Draws before a label-skewed split with every class at every site is given up."""
 FITTING_STEPS = 200
 """Steps of proportional fitting; what is left of unequal sizes after them is harmless."""

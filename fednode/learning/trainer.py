@@ -203,10 +203,15 @@ class TrainerProcess:
 
     async def _read_log(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None
+        rest = b""
         while data := await process.stderr.read(LINE_BYTES_MAX):
-            for line in data.decode(errors="replace").splitlines():
-                self._last_lines.append(line)
-                logger.info("training process: %s", line)
+            *lines, rest = (rest + data).split(b"\n")
+            if len(rest) > LINE_BYTES_MAX:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                text = line.decode(errors="replace")
+                self._last_lines.append(text)
+                logger.info("training process: %s", text)
 
 
 async def _read_frame(stream: asyncio.StreamReader) -> tuple[dict[str, Any], bytes]:

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from io import FileIO
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -44,7 +45,8 @@ def main(arguments: list[str]) -> int:
     os.nice(NICENESS)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     output = _private_output()
-    requests = _read_requests(sys.stdin.buffer)
+    # Unbuffered: a thread that waits in a buffer's lock would abort the interpreter at its end.
+    requests = _read_requests(FileIO(sys.stdin.fileno()))
     try:
         training = open_job(load_job(Path(arguments[1])))
     except (DataError, SettingsError, TrainerError) as error:
@@ -86,7 +88,7 @@ def _private_output() -> BinaryIO:
     return output
 
 
-def _read_requests(stream: BinaryIO) -> SimpleQueue[Request]:
+def _read_requests(stream: FileIO) -> SimpleQueue[Request]:
     # A thread of its own sees the end of the node even while a training round runs.
     requests: SimpleQueue[Request] = SimpleQueue()
 
