@@ -58,6 +58,8 @@ def verify(
         # First, because it may be the cause of others: a certificate that could not be read.
         height = len(scan.blocks) + 1
         found.insert(0, Finding(height=height, field="export", rule="P2", text=scan.fault))
+    if not export_data:
+        found.append(Finding(height=0, field="export", rule="P54", text="the file is empty"))
     if model_data is not None:
         found += model_findings(model_data, genesis.contract, scan.blocks)
     return replace(report, findings=tuple(found))
