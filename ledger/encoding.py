@@ -222,8 +222,9 @@ def _octets_codec(kind: Octets) -> Codec:
         if type(value) is not bytes or not (
             kind.minimum <= len(value) <= kind.maximum or (kind.optional and not value)
         ):
-            expected = f"{kind.minimum} to {kind.maximum} bytes"
-            raise DecodeError(f"{where}: expected {expected}, got {_shown(value)}")
+            is_fixed = kind.minimum == kind.maximum
+            expected = f"{kind.maximum}" if is_fixed else f"{kind.minimum} to {kind.maximum}"
+            raise DecodeError(f"{where}: expected {expected} bytes, got {_shown(value)}")
         return value
 
     def to_fixed(value: object) -> bytes:

@@ -1,4 +1,4 @@
-"""Numbered checks: each finds a bad_block that no other one finds (see tests.support.bad_blocks)."""
+"""Numbered checks: each finds a forgery that no other check finds (tests.support.bad_blocks)."""
 
 from dataclasses import replace
 from typing import Any

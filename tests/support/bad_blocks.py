@@ -1,7 +1,7 @@
 """Forged blocks, each of which exactly one numbered check of `ledger.validity` finds.
 
 The forger knows all rules and owns all keys: every root is recomputed and every signature is
-valid, except where the bad_block is about just that.
+valid, except where the forgery is about just that.
 """
 
 from collections.abc import Callable
