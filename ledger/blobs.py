@@ -14,6 +14,7 @@ from ledger.database import sync_folder
 from ledger.errors import StorageError
 
 TEMPORARY_SUFFIX = ".part"
+DAMAGED_SUFFIX = ".damaged"
 ID_BYTES = 32
 
 
@@ -84,9 +85,12 @@ class Blobs:
         with _storage_errors(f"cannot read {path}"):
             body = path.read_bytes()
         if body_id(body) != blob_id:
+            aside = path.with_suffix(DAMAGED_SUFFIX)
+            with _storage_errors(f"cannot set aside {path}"):
+                path.replace(aside)
             raise StorageError(
-                f"{path} is damaged: its {len(body)} bytes do not hash to its name;"
-                " delete the file, the node will fetch the body again"
+                f"{path} was damaged: its {len(body)} bytes do not hash to its name;"
+                f" it is now {aside.name}, and the node will fetch the body again; check the disk"
             )
         return body
 

@@ -23,6 +23,7 @@ from ledger.records import TENSORS_MAX, Block, BlockKind, TensorSpec
 
 HEADER_BYTES_MAX = 2**22
 HEIGHT_DIGITS: Final = 20
+METADATA: Final = "__metadata__"
 EXPONENTS: Final = "exponents"
 """The reserved key of the metadata."""
 
@@ -52,11 +53,10 @@ def encode_model_file(
         metadata: What else readers should know, as text; the key "exponents" is reserved.
     """
     assert EXPONENTS not in metadata, f"the metadata key {EXPONENTS!r} is reserved"
+    assert METADATA not in {spec.name for spec in tensors}, f"the name {METADATA!r} is reserved"
     assert len(values) == VALUE_BYTES * sum(spec.size for spec in tensors), "values fit no table"
     exponents = json.dumps([spec.exponent for spec in tensors], separators=(",", ":"))
-    header: dict[str, object] = {
-        "__metadata__": dict(sorted({**metadata, EXPONENTS: exponents}.items()))
-    }
+    header: dict[str, object] = {METADATA: dict(sorted({**metadata, EXPONENTS: exponents}.items()))}
     offset = 0
     for spec in tensors:
         end = offset + VALUE_BYTES * spec.size
@@ -80,7 +80,7 @@ def decode_model_file(data: bytes) -> ModelFile:
         DecodeError: If it is anything but the canonical form of some model.
     """
     header, start = _read_header(data)
-    metadata = _checked_metadata(header.pop("__metadata__", None))
+    metadata = _checked_metadata(header.pop(METADATA, None))
     exponents = _loads(metadata.pop(EXPONENTS, ""), f"metadata {EXPONENTS}")
     if type(exponents) is not list or len(exponents) != len(header) or len(header) > TENSORS_MAX:
         raise DecodeError(f"expected one exponent for each of at most {TENSORS_MAX} tensors")
@@ -125,7 +125,12 @@ def _loads(text: str, what: str) -> object:
 def _checked_metadata(value: object) -> dict[str, str]:
     if type(value) is not dict or not all(type(each) is str for each in value.values()):
         raise DecodeError("expected __metadata__ to map text to text")
-    return dict(value)
+    metadata = dict(value)
+    try:
+        "".join((*metadata, *metadata.values())).encode("utf-8")
+    except UnicodeEncodeError:
+        raise DecodeError("expected text in __metadata__, got unpaired surrogates") from None
+    return metadata
 
 
 def _checked_tensor(name: str, row: object, exponent: object) -> TensorSpec:
