@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Final, Self
 
 from consensus.engine import Engine
-
 from consensus.record import INITIAL_RECORD, SafetyRecord
 from consensus.signer import Signer
 from fednode.chores import Chores, Household, Trainer
@@ -30,6 +29,7 @@ from fednode.wire.topics import topics_of
 from ledger.blobs import Blobs
 from ledger.encoding import decode
 from ledger.genesis import Genesis, chain_id
+from ledger.keys import ED25519
 from ledger.lock import FolderLock
 from ledger.store import DATABASE_NAME, Ledger
 
@@ -138,6 +138,7 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
         tip_certificate=storage.ledger.certificate_at(head) if head else None,
         member=membership.member,
         signer=signer,
+        scheme=ED25519,
         proposals=storage.ledger.load_proposals(head + 1),
     )
     return Node(
@@ -173,9 +174,7 @@ def make_journal(folder: Path, events: EventSink) -> Journal:
 def _signer(membership: Membership, ledger: Ledger, chain: bytes) -> Signer:
     saved = ledger.load_record()
     record = INITIAL_RECORD if saved is None else decode(SafetyRecord, saved)
-    return Signer(
-        key=membership.key.signing, member=membership.member, chain_id=chain, record=record
-    )
+    return Signer(key=membership.key, member=membership.member, chain_id=chain, record=record)
 
 
 def _sealer(keyring: Keyring) -> Callable[[bytes], bytes]:
