@@ -1,0 +1,180 @@
+"""What every part of the engine shares: terms, state, the signer, and the effects of this step."""
+
+from dataclasses import replace
+from typing import Final
+
+from consensus.effects import Effect, Notice, Persist, Publish, ReportContradiction, Send
+from consensus.errors import SigningRefusedError
+from consensus.messages import Message
+from consensus.record import INITIAL_RECORD, SafetyRecord, SlotKind, at_height
+from consensus.signer import RequestT, Signer, SlotStatement, SlotStatementT, slot_of
+from ledger.encoding import encode
+from ledger.genesis import Contract, public_keys
+from ledger.keys import SignatureScheme, Signed
+from ledger.records import Phase, QuorumCertificate
+from ledger.state import State
+
+CONTRADICTIONS_MAX: Final = 1024
+"""Contradictions reported in one height; one per member, kind and view."""
+
+
+class Desk:
+    """Where statements are signed and effects are collected.
+
+    Whatever is published goes through here, so that a record which is not durable yet is made so
+    before it (rule P60).
+
+    Attributes:
+        state: The state after the last committed block.
+        tip_certificate: That block's certificate, with late COMMITs merged in (rule P40).
+        now_ms: The host's clock at this step.
+        is_signing: Whether the signer may sign at the height in work. It may not when its record is
+            ahead of the ledger: then the node follows until it has caught up.
+    """
+
+    def __init__(
+        self,
+        *,
+        contract: Contract,
+        state: State,
+        tip_certificate: QuorumCertificate | None,
+        member: int | None,
+        signer: Signer | None,
+        scheme: SignatureScheme,
+    ) -> None:
+        self.contract = contract
+        self.state = state
+        self.tip_certificate = tip_certificate
+        self.member = member
+        self.signer = signer
+        self.scheme = scheme
+        self.public_keys = public_keys(contract)
+        self.now_ms = 0
+        self.is_signing = False
+        self.effects: list[Effect] = []
+        self._counter = 0
+        self._follower = INITIAL_RECORD
+        self._durable = None if signer is None else signer.record
+        self._reported: set[tuple[int, SlotKind, int]] = set()
+
+    @property
+    def height(self) -> int:
+        """The height in work."""
+        return self.state.height + 1
+
+    @property
+    def record(self) -> SafetyRecord:
+        """The record of the height in work; that of a node which only follows is never signed."""
+        return self.signer.record if self.signer and self.is_signing else self._follower
+
+    def move(self, record: SafetyRecord) -> None:
+        """Take over a record that changed without a signature; the next one makes it durable."""
+        if self.signer is not None and self.is_signing:
+            self.signer = replace(self.signer, record=record)
+        else:
+            self._follower = record
+
+    def begin_height(self) -> None:
+        """Bring the record to the height in work."""
+        self._reported.clear()
+        self.is_signing = self.signer is not None and self.signer.record.height <= self.height
+        self._follower = at_height(self._follower, self.height)
+        if self.is_signing:
+            self.move(at_height(self.record, self.height))
+        elif self.signer is not None:
+            ahead = self.signer.record.height
+            text = f"height={self.height}: signed at height {ahead} before; this node only follows"
+            self.notice(f"{text} until its ledger is there (rule P60)", is_error=True)
+
+    def sign(
+        self, statement: SlotStatementT, *, is_optional: bool = False
+    ) -> Signed[SlotStatementT] | None:
+        """Return the signed statement, or None when the record does not allow it."""
+        if self.signer is None or not self.is_signing:
+            return None
+        try:
+            record, signed = self.signer.sign(statement)
+        except SigningRefusedError as refusal:
+            if not is_optional:
+                self.notice(f"height={self.height}: not signed: {refusal}", is_error=False)
+            return None
+        self.move(record)
+        return signed
+
+    def sign_request(self, statement: RequestT) -> Signed[RequestT] | None:
+        """Return a signed request or status, None for a node without a key."""
+        return None if self.signer is None else self.signer.sign_request(statement)
+
+    def next_counter(self) -> int:
+        """Return a counter for a request or status that this node has not used before.
+
+        It starts from the clock, so that it goes on after a restart without being kept.
+        """
+        self._counter = max(self._counter + 1, self.now_ms)
+        return self._counter
+
+    def foreign_statement(self, signed: Signed[SlotStatement]) -> str | None:
+        """Return what is wrong with a statement under the own key that this node never signed.
+
+        Rule P60: somebody else signs with this key, or the record is an old copy.
+        """
+        if self.signer is None or signed.signer != self.signer.member:
+            return None
+        kind, view = slot_of(signed.statement)
+        position = signed.statement.height, view
+        slot = self.signer.record.slot(kind)
+        if slot is not None and position < slot.position:
+            return None
+        if (
+            slot is not None
+            and position == slot.position
+            and slot.statement == encode(signed.statement)
+        ):
+            return None
+        return (
+            f"{kind.name} of height {position[0]} view {view} is signed with this node's key, but "
+            "not by this node: the key is used twice, or the node's folder was restored from an "
+            "old copy (rule P60)"
+        )
+
+    def emit(self, effect: Effect) -> None:
+        """Want an effect after those wanted before."""
+        self.effects.append(effect)
+
+    def publish(self, message: Message) -> None:
+        """Tell all members, after what this node signed so far is durable."""
+        self._persist()
+        self.emit(Publish(message=message))
+
+    def send(self, member: int, message: Message) -> None:
+        """Tell one member, after what this node signed so far is durable."""
+        self._persist()
+        self.emit(Send(member=member, message=message))
+
+    def notice(self, text: str, *, is_error: bool) -> None:
+        """Tell a person."""
+        self.emit(Notice(is_error=is_error, text=text))
+
+    def report(
+        self, kind: SlotKind, view: int, *, member: int, first: Message, second: Message
+    ) -> None:
+        """Report two different statements of a member, once per kind and view (rule P34)."""
+        key = member, kind, view
+        if key in self._reported or len(self._reported) >= CONTRADICTIONS_MAX:
+            return
+        self._reported.add(key)
+        self.emit(ReportContradiction(member=member, first=first, second=second))
+
+    def take(self) -> tuple[Effect, ...]:
+        """Return the effects of this step and forget them."""
+        taken = tuple(self.effects)
+        self.effects.clear()
+        return taken
+
+    def _persist(self) -> None:
+        if self.signer is not None and self.signer.record is not self._durable:
+            self._durable = self.signer.record
+            self.emit(Persist(record=self.signer.record))
+
+
+SLOT_OF_PHASE: Final = {Phase.PREPARE: SlotKind.PREPARE, Phase.COMMIT: SlotKind.COMMIT}

@@ -1,0 +1,386 @@
+"""The engine: `step(input) -> effects`, from height to height, without clock, disk or network.
+
+One `Height` is in work at a time. The engine starts it, hands it what belongs to it, keeps a few
+inputs of the next one, and when it is decided commits the block and goes on.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from consensus import past, rebroadcast
+from consensus.desk import Desk
+from consensus.effects import (
+    BlockBuilt,
+    BlockChecked,
+    BlocksReceived,
+    BlocksRequested,
+    CertificateReceived,
+    CommitBlock,
+    Effect,
+    EntryProofReceived,
+    Halt,
+    HaveReceived,
+    Input,
+    Progress,
+    ProposalReceived,
+    ProposalRequested,
+    SetTimer,
+    Started,
+    StatusReceived,
+    Timer,
+    TimerFired,
+    TimerKind,
+    UpdateHeld,
+    UpdateReceived,
+    UpdateTrained,
+    VoteReceived,
+)
+from consensus.height import Height
+from consensus.later import NOBODY, Later, PeerInput, height_of
+from consensus.messages import CertificateMessage, ProposalMessage, VoteMessage
+from consensus.proposals import BlockStatus
+from consensus.rules import Decide
+from consensus.signer import Signer
+from consensus.sync import Sync, certified, check_decision
+from consensus.training import Training
+from ledger.certificates import merge_votes
+from ledger.errors import CertificateError
+from ledger.genesis import Contract
+from ledger.inclusion import opens_for_training
+from ledger.keys import SignatureScheme, Signed
+from ledger.records import Block, Phase, Proposal, QuorumCertificate
+from ledger.state import State, apply
+from ledger.validity import check_block
+
+HEARD_AHEAD_MAX: Final = 4
+"""A trainer's header for a height further ahead than this says nothing about when it is ready."""
+
+
+class Engine:
+    """Agrees with the other members on one block after another.
+
+    Args:
+        contract: The terms in force.
+        state: The state after the last block in the ledger.
+        tip_certificate: That block's certificate, None before block 1.
+        member: The own number; None for an observer.
+        signer: The own key with its record; None for an observer.
+        scheme: How signatures are checked.
+        proposals: The proposals and blocks made durable by `SaveProposal`.
+    """
+
+    def __init__(  # noqa: PLR0913  # what a node is made of, passed once
+        self,
+        *,
+        contract: Contract,
+        state: State,
+        tip_certificate: QuorumCertificate | None,
+        member: int | None,
+        signer: Signer | None,
+        scheme: SignatureScheme,
+        proposals: Sequence[tuple[Signed[Proposal], Block]] = (),
+    ) -> None:
+        self._desk = Desk(
+            contract=contract,
+            state=state,
+            tip_certificate=tip_certificate,
+            member=member,
+            signer=signer,
+            scheme=scheme,
+        )
+        self._proposals = tuple(proposals)
+        self._heard: dict[int, int] = {}
+        self._height: Height | None = None
+        self._later = Later()
+        self._sync = Sync(self._desk)
+        self._training = Training(self._desk)
+        self._past = past.Past(self._desk)
+        self._rebroadcast_at = 0
+        self._is_halted = False
+
+    @property
+    def state(self) -> State:
+        """The state after the last committed block."""
+        return self._desk.state
+
+    @property
+    def height(self) -> int:
+        """The height in work, or the one that would follow when the chain is finished."""
+        return self._desk.height
+
+    @property
+    def view(self) -> int:
+        """The view that this node is in."""
+        return self._desk.record.view
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no further height opens; requests are answered all the same (rule P15)."""
+        return not opens_for_training(self._desk.contract, self._desk.state)
+
+    def step(self, happened: Input, *, now_ms: int) -> tuple[Effect, ...]:
+        """Take one input and return the effects, to be carried out strictly in order.
+
+        Nothing that a peer sends makes this raise: it is dropped, with a `Notice` where a person
+        should know. After a `Halt` the engine does nothing any more.
+
+        Args:
+            happened: What happened.
+            now_ms: The host's clock, in milliseconds since 1970.
+        """
+        if self._is_halted:
+            return ()
+        self._desk.now_ms = now_ms
+        self._take(happened)
+        self._run()
+        self._sync.pursue()
+        effects = self._desk.take()
+        for position, effect in enumerate(effects):
+            if isinstance(effect, Halt):
+                self._is_halted = True
+                return effects[: position + 1]
+        return effects
+
+    def _take(self, happened: Input) -> None:
+        match happened:
+            case Started():
+                self._start()
+            case TimerFired():
+                self._time_out(happened.timer)
+            case StatusReceived():
+                self._sync.heard(happened.status.signer, happened.status.statement.height)
+            case BlocksRequested():
+                self._past.answer_blocks(happened.request.signed)
+            case ProposalRequested():
+                self._past.answer_proposal(happened.request.signed, self._height)
+            case BlocksReceived():
+                self._catch_up(happened)
+            case CertificateReceived():
+                self._hear_certificate(happened.certificate)
+            case UpdateTrained() | BlockBuilt() | BlockChecked():
+                self._take_result(happened)
+            case _:
+                self._hear(happened)
+
+    def _start(self) -> None:
+        self._set_rebroadcast()
+        self._desk.begin_height()
+        self._begin_height(self._proposals)
+        self._proposals = ()
+        if self._height is not None:
+            rebroadcast.republish_height(self._height.facts, self._desk)
+        rebroadcast.republish_status(self._desk)
+
+    def _begin_height(self, proposals: Sequence[tuple[Signed[Proposal], Block]] = ()) -> None:
+        """Start the height after the last block, if it opens for training (rules P10, P15)."""
+        height = Height(self._desk, self._heard)
+        self._height = None
+        if self.is_finished:
+            proposer = height.facts.proposer(0)
+            self._desk.emit(
+                Progress(height=self.height, view=0, phase="finished", proposer=proposer)
+            )
+            return
+        self._height = height
+        height.resume(proposals)
+        height.start()
+        own = self._training.begin_height()
+        if own is not None:
+            height.hear_update(own, is_held=True)
+        for event in self._later.take(self.height):
+            self._hear(event)
+
+    def _run(self) -> None:
+        """Apply the rules, and commit as long as they decide."""
+        while self._height is not None:
+            decision = self._height.run()
+            if decision is None:
+                return
+            self._decide(self._height, decision)
+
+    def _decide(self, height: Height, decision: Decide) -> None:
+        """Rule P28: commit the block, or stop where a quorum decided what is invalid here."""
+        held = height.facts.proposals.blocks[decision.block_id]
+        if held.status is BlockStatus.INVALID:
+            self._halt_at_invalid(decision.block_id, held.reason)
+            return
+        certificate = height.facts.tally.certificate(Phase.COMMIT, decision.view)
+        self._commit(held.block, certificate, is_tip=True)
+        self._desk.begin_height()
+        self._begin_height()
+
+    def _commit(self, block: Block, certificate: QuorumCertificate, *, is_tip: bool) -> None:
+        """Append a decided block; sign COMMIT for it if that is still allowed (rule P40)."""
+        desk = self._desk
+        state = apply(desk.contract, desk.state, block)
+        desk.emit(CommitBlock(block=block, certificate=certificate, state=state))
+        self._height = None
+        if is_tip:
+            certificate = self._sign_commit(certificate)
+            desk.publish(CertificateMessage(certificate=certificate))
+        desk.state = state
+        desk.tip_certificate = certificate
+
+    def _sign_commit(self, certificate: QuorumCertificate) -> QuorumCertificate:
+        """Rule P40: a node that decides by certificate still signs its COMMIT."""
+        desk = self._desk
+        validators = desk.state.validators
+        position = None if desk.member is None else validators.position_of(desk.member)
+        if position is None or position in certificate.positions:
+            return certificate
+        signed = desk.sign(certificate.vote, is_optional=True)
+        if signed is None:
+            return certificate
+        desk.publish(VoteMessage(vote=signed, reason=""))
+        return merge_votes(certificate, (signed,), validators)
+
+    def _halt_at_invalid(self, block_id: bytes, reason: str) -> None:
+        self._height = None
+        text = f"a quorum decided block {block_id.hex()[:8]} of height {self.height}, which this"
+        self._desk.emit(Halt(reason=f"{text} node finds invalid: {reason} (rule P28)"))
+
+    def _catch_up(self, received: BlocksReceived) -> None:
+        """Rule P80: commit decided blocks, each checked like one that was voted on here."""
+        desk = self._desk
+        has_moved = False
+        for block, certificate in certified(received):
+            if block.header.height != self.height:
+                continue
+            try:
+                check_decision(block, certificate, desk)
+            except CertificateError as error:
+                desk.notice(f"height={self.height}: blocks dropped: {error}", is_error=False)
+                break
+            findings = check_block(desk.contract, desk.state, block, scheme=desk.scheme)
+            if findings:
+                self._halt_at_invalid(certificate.block_id, str(findings[0]))
+                return
+            self._commit(block, certificate, is_tip=block is received.blocks[-1])
+            desk.begin_height()
+            has_moved = True
+        if has_moved:
+            self._begin_height()
+
+    def _hear(self, event: PeerInput) -> None:
+        """Hand a peer's input to the height that it is about."""
+        if self._is_foreign(event):
+            return
+        height = height_of(event)
+        if isinstance(event, UpdateReceived | UpdateHeld):
+            self._note_trainer(event)
+        if height == self.height and self._height is not None:
+            _hear_now(self._height, event)
+        elif height > self.height:
+            senders = _senders(event)
+            for member in senders:
+                self._sync.heard(member, height - 1)
+            member = NOBODY if isinstance(event, EntryProofReceived) else senders[0]
+            self._later.keep(event, member, is_next=height == self.height + 1)
+        elif isinstance(event, VoteReceived):
+            self._past.hear_vote(event.vote.signed)
+
+    def _is_foreign(self, event: PeerInput) -> bool:
+        """Rule P60: stop at a statement under the own key that this node never made."""
+        match event:
+            case UpdateReceived() | UpdateHeld():
+                problem = self._desk.foreign_statement(event.update.signed)
+            case HaveReceived():
+                problem = self._desk.foreign_statement(event.have.signed)
+            case ProposalReceived():
+                problem = self._desk.foreign_statement(event.proposal.signed)
+            case VoteReceived():
+                problem = self._desk.foreign_statement(event.vote.signed)
+            case _:
+                problem = None
+        if problem is not None:
+            self._desk.emit(Halt(reason=problem))
+        return problem is not None
+
+    def _note_trainer(self, event: UpdateReceived | UpdateHeld) -> None:
+        header = event.update.statement
+        if header.height <= self.height + HEARD_AHEAD_MAX:
+            known = self._heard.get(header.trainer, 0)
+            self._heard[header.trainer] = max(known, header.height)
+
+    def _hear_certificate(self, certificate: QuorumCertificate) -> None:
+        if certificate.height == self.height and self._height is not None:
+            self._height.hear_certificate(certificate)
+        elif certificate.height == self.height - 1:
+            self._past.hear_certificate(certificate)
+
+    def _take_result(self, result: UpdateTrained | BlockBuilt | BlockChecked) -> None:
+        """Take what the host worked out."""
+        if isinstance(result, UpdateTrained):
+            own = self._training.trained(result)
+            if own is not None and self._height is not None:
+                self._height.hear_update(own, is_held=True)
+        elif isinstance(result, BlockChecked):
+            is_tip = result.block_id == self._desk.state.tip_id
+            if is_tip and not result.is_valid:
+                self._halt_at_invalid(result.block_id, result.reason)
+            elif self._height is not None:
+                self._height.checked(result)
+        elif self._height is not None and result.height == self.height:
+            self._height.built(result)
+
+    def _time_out(self, timer: Timer) -> None:
+        if timer.kind is TimerKind.REBROADCAST:
+            self._rebroadcast()
+        elif timer.height != self.height:
+            return
+        elif timer.kind is TimerKind.FETCH and timer.view == 0:
+            self._sync.timeout()
+        elif self._height is not None:
+            self._height.timeout(timer)
+
+    def _rebroadcast(self) -> None:
+        """Rule P35: say everything again once a height lasts longer than a period."""
+        self._set_rebroadcast()
+        self._past.begin_period()
+        rebroadcast.republish_status(self._desk)
+        if self._height is None:
+            rebroadcast.republish_decision(self._desk)
+        elif self._rebroadcast_at == self.height:
+            rebroadcast.republish_height(self._height.facts, self._desk)
+        self._rebroadcast_at = self.height
+
+    def _set_rebroadcast(self) -> None:
+        timer = Timer(kind=TimerKind.REBROADCAST, height=0, view=0)
+        delay_ms = self._desk.contract.timeouts.rebroadcast_ms
+        self._desk.emit(SetTimer(timer=timer, delay_ms=delay_ms))
+
+
+def _hear_now(height: Height, event: PeerInput) -> None:
+    match event:
+        case UpdateReceived():
+            height.hear_update(event.update.signed, is_held=False)
+        case UpdateHeld():
+            height.hear_update(event.update.signed, is_held=True)
+        case HaveReceived():
+            height.hear_have(event.have.signed)
+        case ProposalReceived():
+            certificate = () if event.certificate is None else (event.certificate,)
+            height.hear_proposal(
+                ProposalMessage(
+                    proposal=event.proposal.signed, block=event.block, certificate=certificate
+                )
+            )
+        case VoteReceived():
+            height.hear_vote(event.vote.signed)
+        case EntryProofReceived():
+            height.hear_entry_proof(each.signed for each in event.votes)
+
+
+def _senders(event: PeerInput) -> tuple[int, ...]:
+    """The members that must have been at the height of an input."""
+    match event:
+        case UpdateReceived() | UpdateHeld():
+            return (event.update.signer,)
+        case HaveReceived():
+            return (event.have.signer,)
+        case ProposalReceived():
+            return (event.proposal.signer,)
+        case VoteReceived():
+            return (event.vote.signer,)
+        case EntryProofReceived():
+            return tuple(each.signer for each in event.votes)

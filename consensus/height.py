@@ -1,0 +1,283 @@
+"""One height in work: what comes in becomes facts, and the rules are applied to them."""
+
+from collections.abc import Iterable
+
+from consensus import acts, rules
+from consensus.collect import Collection
+from consensus.desk import Desk
+from consensus.effects import BlockBuilt, BlockChecked, Halt, SetTimer, Timer, TimerKind
+from consensus.messages import HaveMessage, ProposalMessage, UpdateMessage
+from consensus.proposals import BlockStatus, HeldBlock
+from consensus.record import SlotKind, Step
+from consensus.rules import Decide, Facts
+from consensus.timeouts import collect_ms
+from consensus.votes import Tally, votes_of
+from ledger.certificates import check_certificate
+from ledger.election import schedule
+from ledger.errors import CertificateError
+from ledger.inclusion import empty_view
+from ledger.keys import Signed
+from ledger.records import (
+    FRESH,
+    NIL,
+    Block,
+    HaveList,
+    Phase,
+    Proposal,
+    QuorumCertificate,
+    UpdateHeader,
+    Vote,
+)
+
+
+class Height:
+    """Collects, proposes and votes at the height after `desk.state`.
+
+    Args:
+        desk: Shared with the engine.
+        heard: For each trainer the newest height for which a header of it arrived.
+    """
+
+    def __init__(self, desk: Desk, heard: dict[int, int]) -> None:
+        validators = desk.state.validators
+        power = 0 if desk.member is None else validators.power_of(desk.member)
+        self.desk = desk
+        self.facts = Facts(
+            height=desk.height,
+            validators=validators,
+            proposers=schedule(desk.contract, desk.state),
+            member=desk.member,
+            is_validator=power > 0 and desk.is_signing,
+            empty_view=empty_view(desk.contract),
+            collection=Collection(desk.contract, desk.state, heard),
+            tally=Tally(validators),
+        )
+
+    def start(self) -> None:
+        """Start to collect (rule P10)."""
+        if self.facts.is_validator:
+            timeouts = self.desk.contract.timeouts
+            delay_ms = collect_ms(timeouts, self.desk.state.empties_in_row)
+            timer = Timer(kind=TimerKind.COLLECT, height=self.facts.height, view=0)
+            self.desk.emit(SetTimer(timer=timer, delay_ms=delay_ms))
+        acts.show_progress("collect", self.facts, self.desk)
+
+    def resume(self, proposals: Iterable[tuple[Signed[Proposal], Block]]) -> None:
+        """Take up what the record and the saved proposals say (rules P60, P82)."""
+        record, signer = self.desk.record, self.desk.signer
+        for proposal, block in proposals:
+            self._restore_proposal(proposal, block)
+        for certificate in record.valid:
+            self._count_certificate(certificate)
+        for vote in record.entry_proof:
+            self._count(vote)
+        if signer is None or not self.desk.is_signing:
+            return
+        slot = record.slot(SlotKind.PROPOSAL)
+        if slot is not None and slot.position == (self.facts.height, record.view):
+            self.facts.asked.add(record.view)
+        have = signer.stored_have()
+        if have is not None and have.statement.height == self.facts.height:
+            self.facts.collection.add_have(have)
+        for phase in Phase:
+            own = signer.stored_vote(phase)
+            if own is not None and own.statement.height == self.facts.height:
+                self._count(own)
+
+    def run(self) -> Decide | None:
+        """Apply the rules until none applies, or the height is decided."""
+        self._try_have()
+        while True:
+            record = self.desk.record
+            self.facts.latest_ms = acts.latest_time_ms(self.desk)
+            action = rules.next_action(record, self.facts)
+            if action is None or isinstance(action, Decide):
+                return action
+            acts.perform(action, self.facts, self.desk)
+
+    def hear_update(self, update: Signed[UpdateHeader], *, is_held: bool) -> None:
+        """Keep a trainer's header; list it when its body is here (rules P10, P11)."""
+        first = self.facts.collection.add_header(update)
+        if is_held:
+            self.facts.collection.hold(update)
+        if first is not None:
+            self.desk.report(
+                SlotKind.UPDATE,
+                0,
+                member=update.signer,
+                first=UpdateMessage(update=first),
+                second=UpdateMessage(update=update),
+            )
+
+    def hear_have(self, have: Signed[HaveList]) -> None:
+        """Keep a validator's HAVE list (rule P11)."""
+        first = self.facts.collection.add_have(have)
+        if first is not None:
+            self.desk.report(
+                SlotKind.HAVE,
+                0,
+                member=have.signer,
+                first=HaveMessage(have=first),
+                second=HaveMessage(have=have),
+            )
+
+    def hear_proposal(self, offer: ProposalMessage) -> None:
+        """Keep a proposal and its block if it is its proposer's (rules P22, P23, P34)."""
+        proposal = offer.proposal.statement
+        signer = offer.proposal.signer
+        if self.facts.proposer(proposal.view) != signer:
+            where = f"height={proposal.height} view={proposal.view} member={signer}"
+            self.desk.notice(f"{where}: a proposal by a member that does not lead", is_error=False)
+            return
+        self.facts.tally.note_view(signer, proposal.view)
+        first = self.facts.proposals.of_view.get(proposal.view)
+        if first is not None and first.proposal.statement != proposal:
+            self.desk.report(
+                SlotKind.PROPOSAL, proposal.view, member=signer, first=first, second=offer
+            )
+        if proposal.valid_view != FRESH and not self._is_prepared(offer):
+            where = f"height={proposal.height} view={proposal.view} member={signer}"
+            text = f"proposed again without a PREPARE certificate of view {proposal.valid_view}"
+            self.desk.notice(f"{where}: {text}", is_error=False)
+            return
+        kept = acts.kept_blocks(self.facts, self.desk)
+        self.facts.proposals.add(offer, view=self.desk.record.view, kept=kept)
+
+    def hear_vote(self, vote: Signed[Vote]) -> None:
+        """Count a vote."""
+        self._count(vote)
+
+    def hear_certificate(self, certificate: QuorumCertificate) -> bool:
+        """Check a certificate as a whole and keep it; return whether it is a quorum's."""
+        if certificate.height != self.facts.height or certificate.block_id == NIL:
+            return False
+        known = self.facts.tally.quorum(certificate.phase, certificate.view)
+        if known == (certificate.valid_view, certificate.block_id):
+            return True
+        try:
+            check_certificate(
+                certificate,
+                self.facts.validators,
+                self.desk.public_keys,
+                chain_id=self.desk.state.chain_id,
+                scheme=self.desk.scheme,
+            )
+        except CertificateError as error:
+            self.desk.notice(f"height={self.facts.height}: dropped: {error}", is_error=False)
+            return False
+        self._count_certificate(certificate)
+        return True
+
+    def hear_entry_proof(self, votes: Iterable[Signed[Vote]]) -> None:
+        """Count the votes of an entry proof like any others (rule P35)."""
+        for vote in votes:
+            if vote.statement.height == self.facts.height:
+                self._count(vote)
+
+    def built(self, answer: BlockBuilt) -> None:
+        """Propose the block that was built, unless its view is over (rule P20)."""
+        record = self.desk.record
+        header = answer.block.header
+        if answer.view != record.view or record.step is not Step.PROPOSE:
+            return
+        if (header.height, header.created_view) != (self.facts.height, answer.view):
+            where = f"height={self.facts.height} view={answer.view}"
+            text = f"built for height {header.height} view {header.created_view}"
+            self.desk.notice(f"{where}: not proposed: the block was {text}", is_error=True)
+            return
+        if answer.view in self.facts.asked:
+            acts.propose_fresh(answer.block, self.facts, self.desk)
+
+    def checked(self, answer: BlockChecked) -> None:
+        """Take over the result of recomputing a block; late results count (rule P13)."""
+        held = self.facts.block(answer.block_id)
+        if held is None or held.status is not BlockStatus.CHECKING:
+            return
+        if answer.is_valid:
+            held.status = BlockStatus.VALID
+        else:
+            acts.refuse_block(held, answer.reason, self.facts, self.desk)
+
+    def timeout(self, timer: Timer) -> None:
+        """Act on a timer of this height (rules P11, P12, P30, P33)."""
+        match timer.kind:
+            case TimerKind.COLLECT:
+                self._sign_have()
+            case TimerKind.HAVE_GRACE:
+                self.facts.collection.is_grace_over = True
+            case TimerKind.FETCH:
+                self._fetch_again(timer.view - 1)
+            case _:
+                action = rules.on_timeout(self.desk.record, self.facts, timer)
+                if action is not None:
+                    acts.perform(action, self.facts, self.desk)
+
+    def _try_have(self) -> None:
+        """Rule P11: HAVE as soon as everything expected is held."""
+        collection = self.facts.collection
+        is_due = self.facts.is_validator and self.desk.member not in collection.haves
+        if is_due and collection.is_complete():
+            self._sign_have()
+
+    def _sign_have(self) -> None:
+        if self.desk.member in self.facts.collection.haves:
+            return
+        have = HaveList(height=self.facts.height, entries=self.facts.collection.entries())
+        signed = self.desk.sign(have)
+        if signed is not None:
+            self.facts.collection.add_have(signed)
+            self.desk.publish(HaveMessage(have=signed))
+
+    def _is_prepared(self, offer: ProposalMessage) -> bool:
+        """Whether a PREPARE quorum of the proposal's valid view stands behind its block (P23)."""
+        proposal = offer.proposal.statement
+        known = self.facts.tally.quorum(Phase.PREPARE, proposal.valid_view)
+        if known is not None and known[1] == proposal.block_id:
+            return True
+        return any(
+            each.phase is Phase.PREPARE
+            and (each.view, each.block_id) == (proposal.valid_view, proposal.block_id)
+            and self.hear_certificate(each)
+            for each in offer.certificate
+        )
+
+    def _count_certificate(self, certificate: QuorumCertificate) -> None:
+        self.facts.tally.add_certificate(certificate)
+        for vote in votes_of(certificate, self.facts.validators):
+            self._count(vote)
+
+    def _count(self, vote: Signed[Vote]) -> None:
+        foreign = self.desk.foreign_statement(vote)
+        if foreign is not None:
+            self.desk.emit(Halt(reason=foreign))
+            return
+        addition = self.facts.tally.add(vote, view=self.desk.record.view)
+        if addition.contradicted is not None:
+            acts.report_vote(vote, addition.contradicted, self.desk)
+
+    def _fetch_again(self, view: int) -> None:
+        committed = self.facts.tally.committed
+        certificates = list(self.desk.record.valid)
+        if committed is not None:
+            certificates.append(self.facts.tally.certificate(Phase.COMMIT, committed[0]))
+        for certificate in certificates:
+            if certificate.view == view and self.facts.block(certificate.block_id) is None:
+                acts.fetch(certificate, self.facts, self.desk)
+
+    def _restore_proposal(self, proposal: Signed[Proposal], block: Block) -> None:
+        """Keep a proposal that was durable before a vote or a proposal of this node (P60)."""
+        statement = proposal.statement
+        if statement.height != self.facts.height:
+            return
+        valid = [each for each in self.desk.record.valid if each.view == statement.valid_view]
+        offer = ProposalMessage(proposal=proposal, block=block, certificate=tuple(valid))
+        view = self.desk.record.view
+        self.facts.proposals.add(offer, view=view, kept=frozenset({statement.block_id}))
+        self.facts.proposals.blocks[statement.block_id] = HeldBlock(
+            offer=offer, status=BlockStatus.VALID, is_saved=True
+        )
+        is_own = proposal.signer == self.desk.member and statement.view == view
+        if is_own and self.desk.record.step is Step.PROPOSE:
+            # Never build again what may have been signed: the slot gives the same signature.
+            self.facts.asked.add(view)
+            self.desk.sign(statement)

@@ -1,0 +1,78 @@
+"""A few inputs of the next height, kept until it begins (bounded: rule P37)."""
+
+from typing import Final, TypeAlias
+
+from consensus.effects import (
+    EntryProofReceived,
+    HaveReceived,
+    ProposalReceived,
+    UpdateHeld,
+    UpdateReceived,
+    VoteReceived,
+)
+
+NEXT_HEIGHT_INPUTS_PER_MEMBER: Final = 8
+"""Inputs of the next height kept per member: what is lost is said again (rule P35)."""
+HELD_PER_TRAINER: Final = 2
+"""Bodies of later heights remembered per trainer: the host says only once that it has one."""
+NOBODY: Final = -1
+"""Under whom inputs are kept whose sender is not known."""
+
+PeerInput: TypeAlias = (
+    UpdateReceived
+    | UpdateHeld
+    | HaveReceived
+    | ProposalReceived
+    | VoteReceived
+    | EntryProofReceived
+)
+
+
+class Later:
+    """Keeps inputs that came before their height began."""
+
+    def __init__(self) -> None:
+        self._inputs: dict[int, list[PeerInput]] = {}
+        self._held: dict[int, list[UpdateHeld]] = {}
+
+    def keep(self, event: PeerInput, member: int, *, is_next: bool) -> None:
+        """Keep an input of a later height if there is room for it."""
+        if isinstance(event, UpdateHeld):
+            held = self._held.setdefault(member, [])
+            held.append(event)
+            held.sort(key=lambda each: each.update.statement.height)
+            del held[:-HELD_PER_TRAINER]
+        elif is_next:
+            inputs = self._inputs.setdefault(member, [])
+            if len(inputs) < NEXT_HEIGHT_INPUTS_PER_MEMBER:
+                inputs.append(event)
+
+    def take(self, height: int) -> tuple[PeerInput, ...]:
+        """Return what was kept for `height`, which begins, and forget what is older."""
+        inputs = [each for member in sorted(self._inputs) for each in self._inputs[member]]
+        self._inputs.clear()
+        now: list[PeerInput] = []
+        for member, held in sorted(self._held.items()):
+            now += [each for each in held if each.update.statement.height == height]
+            self._held[member] = [each for each in held if each.update.statement.height > height]
+        now += [each for each in inputs if height_of(each) == height]
+        return tuple(now)
+
+    def size(self) -> int:
+        """Return how many inputs are kept."""
+        return sum(map(len, self._inputs.values())) + sum(map(len, self._held.values()))
+
+
+def height_of(event: PeerInput) -> int:
+    """Return the height that an input is about."""
+    match event:
+        case UpdateReceived() | UpdateHeld():
+            return event.update.statement.height
+        case HaveReceived():
+            return event.have.statement.height
+        case ProposalReceived():
+            return event.proposal.statement.height
+        case VoteReceived():
+            return event.vote.statement.height
+        case EntryProofReceived():
+            return event.height

@@ -1,0 +1,93 @@
+"""What concerns decided heights: late votes, and answers to those who are behind (P33-P40)."""
+
+from typing import Final
+
+from consensus.desk import Desk
+from consensus.effects import AnswerBlocks, AnswerCertificate
+from consensus.height import Height
+from consensus.messages import BlocksRequest, ProposalRequest
+from consensus.sync import Answered
+from consensus.votes import votes_of
+from ledger.certificates import check_certificate, merge_votes
+from ledger.errors import CertificateError
+from ledger.keys import Signed
+from ledger.records import QuorumCertificate, Vote
+
+CERTIFICATES_PER_PERIOD: Final = 8
+"""Votes of decided heights answered per member and rebroadcast period."""
+
+
+class Past:
+    """Answers for the blocks that are decided, and collects late COMMITs of the last one."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._blocks_answered = Answered()
+        self._proposals_answered = Answered()
+        self._certificates: dict[int, set[int]] = {}
+
+    def begin_period(self) -> None:
+        """Allow the same answers again: those who ask again did not get them."""
+        self._certificates.clear()
+
+    def hear_vote(self, vote: Signed[Vote]) -> None:
+        """Merge a late COMMIT of the last block; answer with the certificate (P35, P40)."""
+        statement = vote.statement
+        validators = self._desk.state.previous_validators
+        tip = self._desk.tip_certificate
+        if tip is not None and tip.vote == statement:
+            self._desk.tip_certificate = merge_votes(tip, (vote,), validators)
+        heights = self._certificates.setdefault(vote.signer, set())
+        is_first = statement.height not in heights and len(heights) < CERTIFICATES_PER_PERIOD
+        if is_first and statement.height > 0 and vote.signer != self._desk.member:
+            heights.add(statement.height)
+            self._desk.emit(AnswerCertificate(member=vote.signer, height=statement.height))
+
+    def hear_certificate(self, certificate: QuorumCertificate) -> None:
+        """Merge the COMMITs of another node's certificate of the last block (rule P40)."""
+        tip = self._desk.tip_certificate
+        if tip is None or certificate.vote != tip.vote:
+            return
+        if set(certificate.positions) <= set(tip.positions):
+            return
+        validators = self._desk.state.previous_validators
+        try:
+            check_certificate(
+                certificate,
+                validators,
+                self._desk.public_keys,
+                chain_id=self._desk.state.chain_id,
+                scheme=self._desk.scheme,
+            )
+        except CertificateError as error:
+            where = f"height={certificate.height}"
+            self._desk.notice(f"{where}: dropped: {error}", is_error=False)
+            return
+        votes = votes_of(certificate, validators)
+        self._desk.tip_certificate = merge_votes(tip, votes, validators)
+
+    def answer_blocks(self, request: Signed[BlocksRequest]) -> None:
+        """Answer a request for decided blocks, once per counter (rule P80)."""
+        statement = request.statement
+        if statement.responder != self._desk.member or request.signer == self._desk.member:
+            return
+        is_here = 1 <= statement.from_height <= self._desk.state.height
+        if is_here and self._blocks_answered.is_first(request.signer, statement.counter):
+            self._desk.emit(AnswerBlocks(member=request.signer, from_height=statement.from_height))
+
+    def answer_proposal(self, request: Signed[ProposalRequest], height: Height | None) -> None:
+        """Answer a request for a block: with its proposal, or decided blocks if it is (P33)."""
+        statement = request.statement
+        if statement.responder != self._desk.member or request.signer == self._desk.member:
+            return
+        is_decided = 1 <= statement.height <= self._desk.state.height
+        is_now = height is not None and statement.height == height.facts.height
+        held = height.facts.block(statement.block_id) if height is not None and is_now else None
+        if not is_decided and held is None:
+            return
+        if not self._proposals_answered.is_first(request.signer, statement.counter):
+            return
+        if held is not None:
+            self._desk.send(request.signer, held.offer)
+        else:
+            self._desk.emit(AnswerBlocks(member=request.signer, from_height=statement.height))

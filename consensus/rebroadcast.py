@@ -1,0 +1,75 @@
+"""Saying again what others may have missed: MQTT gives no gossip guarantee (rule P35)."""
+
+from consensus.acts import renew_entry_proof
+from consensus.desk import Desk
+from consensus.messages import (
+    CertificateMessage,
+    EntryProofMessage,
+    HaveMessage,
+    ProposalMessage,
+    Status,
+    StatusMessage,
+    UpdateMessage,
+    VoteMessage,
+)
+from consensus.rules import Facts
+from ledger.records import FRESH, Phase
+
+
+def republish_status(desk: Desk) -> None:
+    """Publish where this node stands: a hint whom to ask for blocks."""
+    status = desk.sign_request(
+        Status(height=desk.state.height, block_id=desk.state.tip_id, sequence=desk.next_counter())
+    )
+    if status is not None:
+        desk.publish(StatusMessage(status=status))
+
+
+def republish_decision(desk: Desk) -> None:
+    """Publish the certificate of the last block again."""
+    if desk.tip_certificate is not None:
+        desk.publish(CertificateMessage(certificate=desk.tip_certificate))
+
+
+def republish_height(facts: Facts, desk: Desk) -> None:
+    """Publish again everything about the height in work that only this node may still have."""
+    renew_entry_proof(facts, desk)
+    record = desk.record
+    _republish_once_per_height(facts, desk)
+    _republish_proposal(facts, desk)
+    for phase in Phase:
+        vote = desk.signer.stored_vote(phase) if desk.signer and desk.is_signing else None
+        if vote is not None and vote.statement.height == facts.height:
+            desk.publish(VoteMessage(vote=vote, reason=""))
+    if record.certificate is not None:
+        desk.publish(CertificateMessage(certificate=record.certificate))
+    if record.entry_proof:
+        desk.publish(
+            EntryProofMessage(height=facts.height, view=record.view, votes=record.entry_proof)
+        )
+
+
+def _republish_once_per_height(facts: Facts, desk: Desk) -> None:
+    if desk.signer is None or not desk.is_signing:
+        return
+    update, have = desk.signer.stored_update(), desk.signer.stored_have()
+    if update is not None and update.statement.height == facts.height:
+        desk.publish(UpdateMessage(update=update))
+    if have is not None and have.statement.height == facts.height:
+        desk.publish(HaveMessage(have=have))
+        for doubtful in facts.collection.doubtful():
+            if doubtful.signer != desk.member:
+                desk.publish(UpdateMessage(update=doubtful))
+
+
+def _republish_proposal(facts: Facts, desk: Desk) -> None:
+    """The own proposal of this view, with its block."""
+    proposal = desk.signer.stored_proposal() if desk.signer and desk.is_signing else None
+    if proposal is None:
+        return
+    statement = proposal.statement
+    held = facts.block(statement.block_id)
+    if (statement.height, statement.view) != (facts.height, desk.record.view) or held is None:
+        return
+    certificate = () if statement.valid_view == FRESH else desk.record.valid
+    desk.publish(ProposalMessage(proposal=proposal, block=held.block, certificate=certificate))

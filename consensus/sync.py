@@ -1,0 +1,132 @@
+"""Catching up with those who are further, and helping those who are not as far (rules P33, P80)."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from consensus.acts import set_fetch_timer
+from consensus.desk import Desk
+from consensus.effects import BlocksReceived
+from consensus.messages import BlocksRequest, BlocksRequestMessage
+from ledger.certificates import check_certificate
+from ledger.errors import CertificateError
+from ledger.records import Block, Phase, QuorumCertificate, block_id
+
+COUNTERS_KEPT: Final = 64
+"""Answered counters remembered per requester; a repeated one is not answered again."""
+
+
+class Sync:
+    """Asks one member at a time for the blocks that it claims to have, and another one after it.
+
+    A member that is one block ahead is no reason to ask yet: usually the decision is on its way.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._claims: dict[int, int] = {}
+        self._asked: int | None = None
+        self._waiting_at = -1
+        self._attempt = 0
+
+    def heard(self, member: int, height: int) -> None:
+        """Note that a member claims to have the block of `height`."""
+        if member != self._desk.member and height > self._desk.state.height:
+            self._claims[member] = max(height, self._claims.get(member, 0))
+
+    def pursue(self) -> None:
+        """Ask, or wait a little, while some member is further (rule P80)."""
+        if not self._claims or self._waiting_at == self._desk.height:
+            return
+        self._drop_reached()
+        if not self._claims:
+            return
+        self._attempt = 0
+        is_far = max(self._claims.values()) > self._desk.height
+        if is_far:
+            self._ask()
+        else:
+            self._wait()
+
+    def timeout(self) -> None:
+        """Ask another one: nothing came, or not enough (rule P80)."""
+        self._waiting_at = -1
+        self._drop_reached()
+        if self._asked is not None:
+            # It may say again where it is; until then others are asked.
+            self._claims.pop(self._asked, None)
+        if self._claims:
+            self._attempt += 1
+            self._ask()
+        self._asked = None if not self._claims else self._asked
+
+    def _ask(self) -> None:
+        members = sorted(self._claims)
+        last = -1 if self._asked is None else self._asked
+        responder = next((each for each in members if each > last), members[0])
+        request = self._desk.sign_request(
+            BlocksRequest(
+                responder=responder,
+                from_height=self._desk.height,
+                counter=self._desk.next_counter(),
+            )
+        )
+        if request is None:
+            return
+        self._asked = responder
+        self._desk.send(responder, BlocksRequestMessage(request=request))
+        self._wait()
+
+    def _wait(self) -> None:
+        self._waiting_at = self._desk.height
+        set_fetch_timer(0, self._attempt, self._desk)
+
+    def _drop_reached(self) -> None:
+        reached = self._desk.state.height
+        for member in [each for each, height in self._claims.items() if height <= reached]:
+            del self._claims[member]
+
+
+class Answered:
+    """Remembers which requests were answered: each counter once per requester (section 2)."""
+
+    def __init__(self) -> None:
+        self._counters: dict[int, list[int]] = {}
+
+    def is_first(self, member: int, counter: int) -> bool:
+        """Return whether a member's counter is new, and remember it."""
+        counters = self._counters.setdefault(member, [])
+        if counter in counters:
+            return False
+        counters.append(counter)
+        del counters[:-COUNTERS_KEPT]
+        return True
+
+
+def certified(received: BlocksReceived) -> Iterator[tuple[Block, QuorumCertificate]]:
+    """Yield each block with the certificate that came for it: the next block's, or the last one."""
+    following = [each.last_certificate for each in received.blocks[1:]]
+    for block, certificates in zip(
+        received.blocks, [*following, (received.certificate,)], strict=True
+    ):
+        for certificate in certificates:
+            yield block, certificate
+
+
+def check_decision(block: Block, certificate: QuorumCertificate, desk: Desk) -> None:
+    """Check that a quorum of the height's validators decided a block (rule P80).
+
+    Raises:
+        CertificateError: If the certificate is of something else or carries no quorum.
+    """
+    expected = (Phase.COMMIT, desk.height, block_id(block.header))
+    got = (certificate.phase, certificate.height, certificate.block_id)
+    if got != expected:
+        where = f"certificate of height {certificate.height} view {certificate.view}"
+        raise CertificateError(f"{where}: not a COMMIT certificate of the block that came with it")
+    check_certificate(
+        certificate,
+        desk.state.validators,
+        desk.public_keys,
+        chain_id=desk.state.chain_id,
+        scheme=desk.scheme,
+    )

@@ -1,0 +1,143 @@
+"""The gate: messages become inputs when a member signed them (rule P3).
+
+Membership is checked before the signature, the signature before anything is kept. Certificates, and
+the statements inside blocks, are checked by the engine, which knows the sets they belong to.
+"""
+
+from consensus.effects import (
+    BlocksReceived,
+    BlocksRequested,
+    CertificateReceived,
+    EntryProofReceived,
+    HaveReceived,
+    Input,
+    ProposalReceived,
+    ProposalRequested,
+    StatusReceived,
+    UpdateReceived,
+    VoteReceived,
+)
+from consensus.messages import (
+    BlocksMessage,
+    BlocksRequestMessage,
+    CertificateMessage,
+    EntryProofMessage,
+    HaveMessage,
+    Message,
+    ProposalMessage,
+    ProposalRequestMessage,
+    StatusMessage,
+    UpdateMessage,
+    VoteMessage,
+)
+from ledger.errors import DecodeError, SignatureError
+from ledger.genesis import Contract
+from ledger.keys import SignatureScheme, Signed, StatementT, Verified, verify
+from ledger.records import UpdateHeader, block_id
+
+
+def verify_message(
+    message: Message, *, contract: Contract, chain_id: bytes, scheme: SignatureScheme
+) -> Input:
+    """Return the input that a decoded message is, after checking who signed it.
+
+    Raises:
+        SignatureError: If a signer is no member, may not say this, or did not sign it.
+        DecodeError: If the parts of the message do not fit each other.
+    """
+    gate = _Gate(contract, chain_id, scheme)
+    match message:
+        case CertificateMessage():
+            return CertificateReceived(certificate=message.certificate)
+        case EntryProofMessage():
+            return _entry_proof(message, gate)
+        case BlocksMessage():
+            return _blocks(message)
+        case _:
+            return _one_statement(message, gate)
+
+
+def _one_statement(
+    message: UpdateMessage
+    | HaveMessage
+    | ProposalMessage
+    | VoteMessage
+    | StatusMessage
+    | BlocksRequestMessage
+    | ProposalRequestMessage,
+    gate: "_Gate",
+) -> Input:
+    found: Input
+    match message:
+        case UpdateMessage():
+            found = UpdateReceived(update=gate.verified_update(message))
+        case HaveMessage():
+            found = HaveReceived(have=gate.verified(message.have, is_validators=True))
+        case ProposalMessage():
+            found = _proposal(message, gate)
+        case VoteMessage():
+            found = VoteReceived(vote=gate.verified(message.vote, is_validators=True))
+        case StatusMessage():
+            found = StatusReceived(status=gate.verified(message.status))
+        case BlocksRequestMessage():
+            found = BlocksRequested(request=gate.verified(message.request))
+        case ProposalRequestMessage():
+            found = ProposalRequested(request=gate.verified(message.request))
+    return found
+
+
+class _Gate:
+    """Membership, role, then signature, in this order: cheap checks first."""
+
+    def __init__(self, contract: Contract, chain_id: bytes, scheme: SignatureScheme) -> None:
+        self._members = contract.members
+        self._chain_id = chain_id
+        self._scheme = scheme
+
+    def verified(
+        self, signed: Signed[StatementT], *, is_validators: bool = False
+    ) -> Verified[StatementT]:
+        if signed.signer >= len(self._members):
+            count = len(self._members)
+            raise SignatureError(f"expected one of {count} members, got member {signed.signer}")
+        member = self._members[signed.signer]
+        if is_validators and not member.is_validator:
+            kind = type(signed.statement).__name__
+            raise SignatureError(f"{kind}: member {signed.signer} is no validator")
+        return verify(signed, member.public_key, chain_id=self._chain_id, scheme=self._scheme)
+
+    def verified_update(self, message: UpdateMessage) -> Verified[UpdateHeader]:
+        update = message.update
+        if update.statement.trainer != update.signer:
+            raise SignatureError(
+                f"UPDATE of trainer {update.statement.trainer} signed by member {update.signer}"
+            )
+        return self.verified(update)
+
+
+def _proposal(message: ProposalMessage, gate: _Gate) -> ProposalReceived:
+    proposal = gate.verified(message.proposal, is_validators=True)
+    statement = proposal.statement
+    if block_id(message.block.header) != statement.block_id:
+        raise DecodeError("PROPOSAL: the block that came with it is not the one it names")
+    if message.block.header.height != statement.height:
+        raise DecodeError(
+            f"PROPOSAL of height {statement.height} with a block of height "
+            f"{message.block.header.height}"
+        )
+    certificate = message.certificate[0] if message.certificate else None
+    return ProposalReceived(proposal=proposal, block=message.block, certificate=certificate)
+
+
+def _entry_proof(message: EntryProofMessage, gate: _Gate) -> EntryProofReceived:
+    if any(vote.statement.height != message.height for vote in message.votes):
+        raise DecodeError(f"entry proof of height {message.height} with votes of another height")
+    votes = tuple(gate.verified(vote, is_validators=True) for vote in message.votes)
+    return EntryProofReceived(height=message.height, view=message.view, votes=votes)
+
+
+def _blocks(message: BlocksMessage) -> BlocksReceived:
+    heights = [block.header.height for block in message.blocks]
+    if not heights or heights != list(range(heights[0], heights[0] + len(heights))):
+        raise DecodeError(f"expected blocks of consecutive heights, got {heights[:8]}")
+    return BlocksReceived(blocks=message.blocks, certificate=message.certificate)
