@@ -125,7 +125,7 @@ def with_text(old: bytes, new: bytes) -> bytes:
         (rewritten(lambda h: h["bias"].update(shape=[-2])), "an integer from 0 to"),
         (rewritten(lambda h: h["bias"].update(shape=[True, 2])), "an integer from 0 to"),
         (rewritten(lambda h: dict(reversed(h.items()))), "not canonical"),
-        (with_text("größer".encode(), b"\ud800xx"), "unpaired surrogates"),
+        (with_text("größer".encode(), b"\\ud800xx"), "unpaired surrogates"),
     ],
 )
 def test_everything_but_the_canonical_form_is_refused(data: bytes, message: str) -> None:
