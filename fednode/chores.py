@@ -82,6 +82,7 @@ class Household:
     exchange: BodyExchange
     trainer: Trainer | None
     keep_heights: int
+    on_model: Callable[[int, bytes], None]
 
 
 class Chores:
@@ -261,6 +262,7 @@ class Chores:
         """Rule P80: the models and optimizer states of current and best are here."""
         for model_id in dict.fromkeys((state.model_id, state.best_model_id)):
             await self._hold_model(model_id, state.height, holders)
+        self._home.on_model(state.height, state.model_id)
 
     async def _hold_model(self, model_id: bytes, height: int, holders: Sequence[int]) -> None:
         home = self._home

@@ -5,7 +5,7 @@ all: temporary name, fsync, rename, fsync of the folder.
 """
 
 import os
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -100,13 +100,10 @@ class Blobs:
             names = [path.name for path in self._folder.iterdir()]
         return frozenset(bytes.fromhex(name) for name in names if _is_id(name))
 
-    def prune(self, keep: Set[bytes]) -> int:
-        """Delete every body that is not in `keep` and return how many were deleted."""
-        removed = self.ids() - keep
-        with _storage_errors(f"cannot prune {self._folder}"):
-            for blob_id in removed:
-                self.path(blob_id).unlink(missing_ok=True)
-        return len(removed)
+    def discard(self, blob_id: bytes) -> None:
+        """Delete a body that the keeper's policy no longer wants, if it is here."""
+        with _storage_errors(f"cannot delete {self.path(blob_id)}"):
+            self.path(blob_id).unlink(missing_ok=True)
 
 
 def _is_id(name: str) -> bool:

@@ -72,15 +72,14 @@ def test_a_damaged_body_is_never_returned(tmp_path: Path, damage: object) -> Non
     assert blobs.get(blobs.put(BODY)) == BODY
 
 
-def test_only_bodies_that_are_kept_survive_pruning(tmp_path: Path) -> None:
+def test_a_discarded_body_is_gone_and_the_others_stay(tmp_path: Path) -> None:
     blobs = Blobs(tmp_path)
-    ids = [blobs.put(bytes([i]) * (LEAF_BYTES + i)) for i in range(4)]
-    (tmp_path / "notes.txt").write_text("not a body")
+    ids = [blobs.put(bytes([i]) * (LEAF_BYTES + i)) for i in range(3)]
 
-    assert blobs.prune({ids[1], digest("never stored")}) == 3
+    blobs.discard(ids[1])
+    blobs.discard(digest("never stored"))
 
-    assert blobs.ids() == {ids[1]}
-    assert (tmp_path / "notes.txt").exists()
+    assert blobs.ids() == {ids[0], ids[2]}
 
 
 def test_bytes_reach_the_disk_before_the_name_and_the_name_before_put_returns(

@@ -51,7 +51,7 @@ TEST_TIMEOUTS = Timeouts(
 
 @dataclass(slots=True)
 class HeightWatch:
-    """Collects events and lets a test wait for the height that a node has committed."""
+    """Collects events; knows the height of which a node holds block and model."""
 
     events: list[tuple[str, Mapping[str, Plain]]] = field(default_factory=list)
     height: int = 0
@@ -59,7 +59,7 @@ class HeightWatch:
 
     def emit(self, kind: str, fields: Mapping[str, Plain]) -> None:
         self.events.append((kind, fields))
-        if kind == "committed":
+        if kind == "model":
             height = fields["height"]
             assert isinstance(height, int)
             self.height = height
@@ -110,7 +110,7 @@ class Peer:
     async def run_until(self, transport: Transport, all_done: Callable[[], bool]) -> None:
         """Run a node until `all_done` says so."""
         with self.storage() as storage:
-            self.watch.height = storage.ledger.head
+            self.watch.height = 0
             node = self.node(storage, transport)
             running = asyncio.create_task(node.run())
             try:
