@@ -1,7 +1,7 @@
 """From the founders' cards and choices to their contract, and from a contract to a start."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from fednode.errors import ConfigError
@@ -147,6 +147,27 @@ def make_contract(cards: Sequence[MemberCard], options: ContractOptions) -> Cont
     )
     check_contract(contract)
     return contract
+
+
+def timeouts_of(collect_s: float, view_s: float) -> Timeouts:
+    """Return all waits of a contract from the two that founders think about.
+
+    Args:
+        collect_s: Longest wait for updates that are expected, in seconds.
+        view_s: Longest wait for a proposer in the first view, in seconds.
+    """
+    collect_ms, view_ms = round(1000 * collect_s), round(1000 * view_s)
+    return replace(
+        TIMEOUTS,
+        collect_ms=collect_ms,
+        collect_max_ms=10 * collect_ms,
+        propose_ms=view_ms,
+        prepare_ms=max(1, view_ms // 2),
+        commit_ms=max(1, view_ms // 2),
+        view_max_ms=max(TIMEOUTS.view_max_ms, 10 * view_ms),
+        have_grace_ms=max(1, min(TIMEOUTS.have_grace_ms, view_ms // 10)),
+        rebroadcast_ms=max(1, min(TIMEOUTS.rebroadcast_ms, view_ms // 2)),
+    )
 
 
 def settings_of(contract: Contract) -> TrainingSettings:

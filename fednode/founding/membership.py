@@ -1,12 +1,11 @@
 """All that a node starts with: genesis, keys and number, checked against its own settings (P1)."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final
 
 from fednode.config import NodeConfig
 from fednode.errors import ConfigError
 from fednode.founding.consent import missing_signatures, number_of
+from fednode.founding.genesis_files import load_genesis, read_public_file
 from fednode.founding.keys import MemberKey, load_key_file
 from fednode.founding.network_key import open_network_key
 from fednode.founding.terms import Difference, Term, contract_terms, differences
@@ -14,13 +13,9 @@ from fednode.learning.preprocessing import preprocess
 from fednode.learning.registry import learner_hash
 from fednode.learning.site_data import load_site
 from fednode.wire.envelope import NetworkKey
-from ledger.encoding import decode
-from ledger.errors import DecodeError
 from ledger.genesis import Contract, Genesis
-from ledger.genesis_rules import check_contract, check_genesis
+from ledger.genesis_rules import check_genesis
 from ledger.keys import SecretKey
-
-FILE_BYTES_MAX: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,32 +56,13 @@ def open_membership(config: NodeConfig) -> Membership:
         )
     check_genesis(genesis)
     refuse_differences(local_differences(config, key, genesis.contract))
-    path = config.node.network_key_file
-    sealed = _read(path, "the sealed network key", "node.network_key_file")
+    sealed = read_public_file(config.node.network_key_file, "the sealed network key")
     return Membership(
         member=member,
         key=key.signing,
         genesis=genesis,
         network_key=NetworkKey(key=open_network_key(sealed, key, genesis.contract)),
     )
-
-
-def load_genesis(path: Path) -> Genesis:
-    """Return the genesis in a file; its signatures are not checked.
-
-    Raises:
-        ConfigError: If the file cannot be read or holds no genesis.
-        ContractError: If its terms cannot hold.
-    """
-    data = _read(path, "a genesis file", "node.genesis_file")
-    try:
-        genesis = decode(Genesis, data, bytes_max=FILE_BYTES_MAX)
-    except DecodeError as error:
-        raise ConfigError(
-            f"{path}: expected a genesis, got: {error}; copy the file again"
-        ) from None
-    check_contract(genesis.contract)
-    return genesis
 
 
 def local_differences(
@@ -147,14 +123,3 @@ def refuse_differences(found: tuple[Difference, ...]) -> None:
 
 def _shown(term: Term | None) -> str:
     return "nothing" if term is None else repr(term)
-
-
-def _read(path: Path, what: str, key: str) -> bytes:
-    try:
-        if path.stat().st_size > FILE_BYTES_MAX:
-            raise ConfigError(f"{path}: expected {what}, got more than 64 MiB; correct {key}")
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"expected {what} at {path}, got: {error.strerror}; copy it there or correct {key}"
-        ) from None

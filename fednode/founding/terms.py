@@ -2,11 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ledger.genesis import Contract, Role
+from ledger.genesis_rules import fault_tolerance
 
 Term: TypeAlias = str | int
+ADVICE: Final = (
+    "If one validator loses its key, this network stops for good: add a validator without data, "
+    "such as a university or an ethics board."
+)
+"""For contracts under which every validator is needed; so it is with three hospitals."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +50,23 @@ def role_names(roles: int) -> str:
         'trainer, validator'
     """
     return ", ".join(str(role.name).lower() for role in Role if roles & role) or "none"
+
+
+def tolerance_lines(contract: Contract) -> tuple[str, ...]:
+    """Return in words what a contract tolerates (rule P83)."""
+    can = fault_tolerance(contract)
+    lines = [
+        f"{_some(can.silent_validators, 'validator')} may be silent: then blocks are still made.",
+        f"{_some(can.silent_trainers, 'trainer')} may be silent: then models are still made.",
+        f"{_some(can.lying_trainers, 'trainer')} may lie: then models are still sound.",
+    ]
+    if can.silent_validators == 0:
+        lines.append(ADVICE)
+    return tuple(lines)
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count or 'No'} {what}{'' if count <= 1 else 's'}"
 
 
 def _walk(name: str, value: object) -> Iterator[tuple[str, Term]]:

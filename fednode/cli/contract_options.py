@@ -1,0 +1,38 @@
+"""Options of `fednode genesis create`: what the founders choose."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Cards = Annotated[
+    list[Path], typer.Argument(help="Cards of all members, in their order.", metavar="CARD...")
+]
+Title = Annotated[str, typer.Option(help="Title of the network.")]
+GenesisOut = Annotated[
+    Path, typer.Option(help="Genesis file to make; the network key goes next to it.")
+]
+Model = Annotated[str, typer.Option(help="logistic, mlp, or a learner as package.module:factory.")]
+TrainingRounds = Annotated[int, typer.Option(help="How often updates are aggregated.", min=1)]
+Rule = Annotated[str, typer.Option(help="Aggregation rule: nnm-geometric-median or mean.")]
+LearningRate = Annotated[float, typer.Option(help="Step size of local training.")]
+Momentum = Annotated[float, typer.Option(help="Momentum of local training.")]
+WorkerMomentum = Annotated[float, typer.Option(help="Momentum of updates across training rounds.")]
+BatchSize = Annotated[int, typer.Option(help="Rows per local step.", min=1)]
+LocalSteps = Annotated[int, typer.Option(help="Local steps per training round.", min=1)]
+Seed = Annotated[int, typer.Option(help="Seed of initial model and training.", min=0)]
+ByzantineBudget = Annotated[
+    int | None, typer.Option(help="Validators that may lie; left out: as many as possible.")
+]
+TrainerBudget = Annotated[
+    int | None, typer.Option(help="Trainers that may lie; left out: as many as possible.")
+]
+MinUpdates = Annotated[
+    int | None, typer.Option(help="Fewest updates for a model; left out: more than half.")
+]
+CollectTimeout = Annotated[
+    float, typer.Option(help="Seconds to wait for updates that are expected.", min=0.001)
+]
+ViewTimeout = Annotated[
+    float, typer.Option(help="Seconds to wait for a proposer, before the next.", min=0.001)
+]

@@ -1,0 +1,243 @@
+"""`fednode genesis`: make, sign, show and compare contracts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fednode.cli import contract_options as option
+from fednode.cli.failures import ExitCode
+from fednode.cli.output import JsonOption, print_json, print_pairs, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fednode.founding.contracts import ContractOptions
+    from ledger.genesis import Genesis
+
+app = typer.Typer(name="genesis", no_args_is_help=True, help="Make, sign and show the contract.")
+
+GenesisFile = Annotated[Path, typer.Argument(help="A genesis file.", metavar="GENESIS")]
+
+
+@app.command()
+def create(
+    cards: option.Cards,
+    *,
+    name: option.Title,
+    out: option.GenesisOut = Path("genesis.fed"),
+    model: option.Model = "logistic",
+    training_rounds: option.TrainingRounds = 10,
+    rule: option.Rule = "nnm-geometric-median",
+    learning_rate: option.LearningRate = 0.1,
+    momentum: option.Momentum = 0.0,
+    worker_momentum: option.WorkerMomentum = 0.0,
+    batch_size: option.BatchSize = 16,
+    local_steps: option.LocalSteps = 50,
+    seed: option.Seed = 0,
+    byzantine_budget: option.ByzantineBudget = None,
+    trainer_budget: option.TrainerBudget = None,
+    min_updates: option.MinUpdates = None,
+    collect_timeout: option.CollectTimeout = 60.0,
+    view_timeout: option.ViewTimeout = 10.0,
+) -> None:
+    """Make the contract from the members' cards, and the network key sealed for each of them.
+
+    Example: fednode genesis create *.card --name "Four hospitals" --training-rounds 20
+    """
+    from fednode.founding.contracts import ContractOptions, timeouts_of
+
+    options = ContractOptions(
+        name=name,
+        model=model,
+        training_rounds=training_rounds,
+        rule=rule,
+        learning_rate=learning_rate,
+        momentum=momentum,
+        worker_momentum=worker_momentum,
+        batch_size=batch_size,
+        local_steps=local_steps,
+        seed=seed,
+        byzantine_budget=byzantine_budget,
+        trainer_budget=trainer_budget,
+        min_updates=min_updates,
+        timeouts=timeouts_of(collect_timeout, view_timeout),
+    )
+    _create(cards, options, out)
+
+
+def _create(cards: list[Path], options: "ContractOptions", out: Path) -> None:
+    from secrets import token_bytes
+
+    from fednode.config import NETWORK_KEY_NAME
+    from fednode.founding.cards import load_card
+    from fednode.founding.contracts import make_contract
+    from fednode.founding.genesis_files import save_genesis, save_new
+    from fednode.founding.network_key import seal_network_key
+    from fednode.wire.envelope import KEY_BYTES
+    from ledger.genesis import Genesis
+
+    genesis = Genesis(
+        contract=make_contract([load_card(path) for path in cards], options), signatures=()
+    )
+    key_path = out.parent / NETWORK_KEY_NAME
+    save_genesis(out, genesis, is_new=True)
+    save_new(key_path, seal_network_key(genesis.contract, token_bytes(KEY_BYTES)))
+    _print_genesis(genesis)
+    print()
+    print(f"Send {out} and {key_path} to every member, who runs 'fednode genesis sign'.")
+
+
+@app.command()
+def sign(
+    path: GenesisFile,
+    *,
+    config: Annotated[
+        Path | None, typer.Option(help="The member's node.toml; needed to sign.", metavar="FILE")
+    ] = None,
+    merge: Annotated[
+        list[Path] | None,
+        typer.Option(help="Copy that others signed; may be repeated.", metavar="GENESIS"),
+    ] = None,
+) -> None:
+    """Show the contract, compare it with the own settings and data, and sign it in the file.
+
+    Copies can be signed in parallel and merged: each member sends its copy back.
+
+    Example: fednode genesis sign genesis.fed --config node.toml
+
+    Example: fednode genesis sign genesis.fed --merge north/genesis.fed --merge south/genesis.fed
+    """
+    from fednode.founding.consent import merge_signatures, missing_signatures
+    from fednode.founding.genesis_files import load_genesis, save_genesis
+
+    if config is None and not merge:
+        raise typer.BadParameter("expected --config to sign, or --merge to collect signatures")
+    genesis = merge_signatures(load_genesis(path), [load_genesis(each) for each in merge or ()])
+    if config is not None:
+        genesis = _sign(genesis, config)
+    save_genesis(path, genesis)
+    print(f"signatures missing: {', '.join(missing_signatures(genesis)) or 'none'}")
+
+
+def _sign(genesis: "Genesis", config: Path) -> "Genesis":
+    from fednode.config import load_config
+    from fednode.founding.consent import sign_contract
+    from fednode.founding.keys import load_key_file
+    from fednode.founding.membership import local_differences, refuse_differences
+
+    settings = load_config(config)
+    key = load_key_file(settings.node.key_file)
+    _print_genesis(genesis)
+    print()
+    refuse_differences(local_differences(settings, key, genesis.contract))
+    signed = sign_contract(genesis, key.signing)
+    print(f"signed as {settings.node.name}")
+    return signed
+
+
+@app.command()
+def show(path: GenesisFile, *, as_json: JsonOption = False) -> None:
+    """Show a contract: members, model, rule, what it tolerates, and who signed.
+
+    Example: fednode genesis show genesis.fed --json
+    """
+    from fednode.founding.genesis_files import load_genesis
+
+    genesis = load_genesis(path)
+    if as_json:
+        print_json(_genesis_data(genesis))
+    else:
+        _print_genesis(genesis)
+
+
+@app.command()
+def diff(
+    left: GenesisFile,
+    right: Annotated[Path, typer.Argument(help="Another genesis file.", metavar="OTHER")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two contracts term by term; exit code 1 when they differ.
+
+    Example: fednode genesis diff genesis.fed other.fed
+    """
+    from fednode.founding.genesis_files import load_genesis
+    from fednode.founding.terms import contract_terms, differences
+
+    found = differences(
+        contract_terms(load_genesis(left).contract), contract_terms(load_genesis(right).contract)
+    )
+    if as_json:
+        print_json([{"term": each.name, "left": each.left, "right": each.right} for each in found])
+    elif found:
+        rows = [(each.name, _shown(each.left), _shown(each.right)) for each in found]
+        print_table(("term", str(left), str(right)), rows)
+    else:
+        print("the contracts are equal")
+    if found:
+        raise typer.Exit(ExitCode.NO)
+
+
+def _shown(term: str | int | None) -> str:
+    return "-" if term is None else str(term)
+
+
+def _genesis_data(genesis: "Genesis") -> "Mapping[str, object]":
+    from dataclasses import asdict
+
+    from fednode.founding.consent import missing_signatures
+    from fednode.founding.terms import contract_terms
+    from ledger.genesis import chain_id
+    from ledger.genesis_rules import fault_tolerance
+
+    return {
+        "chain_id": chain_id(genesis.contract).hex(),
+        "signatures_missing": list(missing_signatures(genesis)),
+        "fault_tolerance": asdict(fault_tolerance(genesis.contract)),
+        "terms": contract_terms(genesis.contract),
+    }
+
+
+def _print_genesis(genesis: "Genesis") -> None:
+    from fednode.founding.consent import missing_signatures
+    from fednode.founding.terms import role_names, tolerance_lines
+    from ledger.genesis import chain_id
+
+    contract = genesis.contract
+    missing = set(missing_signatures(genesis))
+    parameters = ", ".join(f"{each.name}={each.value}" for each in contract.aggregation.parameters)
+    training = contract.training
+    print_pairs(
+        [
+            ("network", contract.name),
+            ("chain id", chain_id(contract).hex()),
+            ("model", f"{contract.model.architecture}, {contract.model.n_elements} parameters"),
+            ("initial", f"{contract.model.initial_model_id.hex()} (seed {training.seed})"),
+            ("label", f"{contract.data.label or 'last column'} {contract.data.positive}".strip()),
+            ("features", len(contract.data.features)),
+            (
+                "training",
+                f"{contract.training_rounds} training rounds of {training.local_steps} local steps "
+                f"of {training.batch_size} rows, learning rate {training.learning_rate}",
+            ),
+            ("rule", f"{contract.aggregation.rule_id} ({parameters})"),
+            ("privacy", contract.privacy),
+        ]
+    )
+    rows = [
+        (
+            number,
+            member.name,
+            role_names(member.roles),
+            member.samples,
+            member.public_key.hex()[:16],
+            "no" if member.name in missing else "yes",
+        )
+        for number, member in enumerate(contract.members)
+    ]
+    print()
+    print_table(("", "member", "roles", "samples", "key", "signed"), rows)
+    print()
+    for line in tolerance_lines(contract):
+        print(line)

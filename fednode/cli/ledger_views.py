@@ -1,0 +1,184 @@
+"""A ledger as plain data: what the ledger commands print, for a person or as JSON."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+from fednode.errors import ConfigError
+from fednode.folders import open_ledger
+from fednode.founding.genesis_files import load_genesis
+from ledger.certificates import signers
+from ledger.export import read_export, write_export
+from ledger.genesis import Contract, Genesis
+from ledger.records import Block, QuorumCertificate, block_id
+from ledger.state import State, apply, initial_state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a folder or an exported file holds; the genesis is None where none was named."""
+
+    genesis: Genesis | None
+    blocks: tuple[Block, ...]
+    certificate: QuorumCertificate | None
+
+    def certificate_of(self, height: int) -> QuorumCertificate | None:
+        """Return the certificate of a height from 1 to the last; None if the file lacks it."""
+        if height < len(self.blocks):
+            return next(iter(self.blocks[height].last_certificate), None)
+        return self.certificate
+
+    def name_of(self, member: int) -> str:
+        """Return a member's name, or its number where no genesis tells."""
+        members = self.genesis.contract.members if self.genesis else ()
+        return members[member].name if member < len(members) else f"member {member}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContributionView:
+    """What became of one update that a block included."""
+
+    member: int
+    name: str
+    weight: int
+    is_flagged: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockView:
+    """One block; digests as hexadecimal digits, the time in UTC."""
+
+    height: int
+    kind: str
+    training_round: int
+    time: str
+    proposer: int
+    proposer_name: str
+    created_view: int
+    contributions: tuple[ContributionView, ...]
+    base_model_id: str
+    model_id: str
+    block_id: str
+    parent_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateView:
+    """Who decided a block; `signers` is None where the powers are not known."""
+
+    view: int
+    signatures: int
+    signers: tuple[str, ...] | None
+    powers: tuple[int, ...] | None
+    total_power: int | None
+
+
+def read_content(source: Path, genesis_path: Path | None) -> Content:
+    """Return the blocks of a member's folder or of an exported file, unchecked.
+
+    Raises:
+        ConfigError: If there is neither.
+        DecodeError: If the file is no export.
+        StorageError: If the folder's ledger is damaged.
+    """
+    genesis = load_genesis(genesis_path) if genesis_path is not None else None
+    if source.is_file() and source.suffix != ".toml":
+        blocks, certificate = read_export(source.read_bytes())
+        return Content(genesis=genesis, blocks=blocks, certificate=certificate)
+    with open_ledger(source) as ledger:
+        head = ledger.head
+        return Content(
+            genesis=genesis or ledger.genesis,
+            blocks=tuple(ledger.blocks(1, head)),
+            certificate=ledger.certificate_at(head) if head else None,
+        )
+
+
+def export_bytes(content: Content, through: int) -> bytes:
+    """Return the export of the blocks up to a height, 0 meaning none.
+
+    Raises:
+        ConfigError: If the ledger is not that high.
+    """
+    if not 0 <= through <= len(content.blocks):
+        raise ConfigError(
+            f"expected a height of at most {len(content.blocks)}, the last one of this ledger, "
+            f"got {through}; name another"
+        )
+    file = BytesIO()
+    certificate = content.certificate_of(through) if through else None
+    write_export(file, content.blocks[:through], certificate)
+    return file.getvalue()
+
+
+def block_view(content: Content, block: Block) -> BlockView:
+    """Return what a block says."""
+    header = block.header
+    return BlockView(
+        height=header.height,
+        kind=header.kind.name,
+        training_round=header.training_round,
+        time=time_text(header.time_ms),
+        proposer=header.proposer,
+        proposer_name=content.name_of(header.proposer),
+        created_view=header.created_view,
+        contributions=tuple(
+            ContributionView(
+                member=each.trainer,
+                name=content.name_of(each.trainer),
+                weight=each.weight,
+                is_flagged=bool(each.flagged),
+            )
+            for each in header.results.contributions
+        ),
+        base_model_id=header.base_model_id.hex(),
+        model_id=header.results.model_id.hex(),
+        block_id=block_id(header).hex(),
+        parent_id=header.parent_id.hex(),
+    )
+
+
+def certificate_view(content: Content, height: int) -> CertificateView | None:
+    """Return who decided a height, None if the file lacks that certificate."""
+    certificate = content.certificate_of(height)
+    if certificate is None:
+        return None
+    if content.genesis is None:
+        return CertificateView(
+            view=certificate.view,
+            signatures=len(certificate.signatures),
+            signers=None,
+            powers=None,
+            total_power=None,
+        )
+    validators = _state_before(content.genesis.contract, content.blocks, height).validators
+    members = signers(certificate, validators)
+    return CertificateView(
+        view=certificate.view,
+        signatures=len(certificate.signatures),
+        signers=tuple(content.name_of(member) for member in members),
+        powers=tuple(validators.power_of(member) for member in members),
+        total_power=validators.total,
+    )
+
+
+def time_text(time_ms: int) -> str:
+    """Return a time as people write it, in UTC.
+
+    Examples:
+        >>> time_text(1_700_000_000_123)
+        '2023-11-14 22:13:20'
+    """
+    try:
+        moment = datetime.fromtimestamp(time_ms / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return f"{time_ms} ms"  # a block's time is what its proposer wrote
+    return moment.isoformat(sep=" ", timespec="seconds")[:19]
+
+
+def _state_before(contract: Contract, blocks: tuple[Block, ...], height: int) -> State:
+    state = initial_state(contract)
+    for block in blocks[: height - 1]:
+        state = apply(contract, state, block)
+    return state

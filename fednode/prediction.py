@@ -1,0 +1,101 @@
+"""Use a model: read its file, prepare rows as the contract says, predict and score."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fednode.aggregation.fixedpoint import unflatten
+from fednode.errors import ConfigError
+from fednode.learning.evaluation import THRESHOLD, accuracy, area_under_curve
+from fednode.learning.models import HIDDEN_LAYERS, build_network
+from fednode.learning.preprocessing import preprocess
+from fednode.learning.rows import Rows
+from ledger.bodies import decode_model_body
+from ledger.errors import DecodeError
+from ledger.genesis import Contract, chain_id
+from ledger.model_file import decode_model_file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prediction:
+    """What a model says about rows.
+
+    Attributes:
+        probabilities: Of the positive class, shape (n,).
+        labels: What was observed, 0 or 1, shape (n,).
+    """
+
+    probabilities: NDArray[np.float64]
+    labels: NDArray[np.float64]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the rows that the model is right about."""
+        return accuracy(self.probabilities, self.labels)
+
+    @property
+    def area_under_curve(self) -> float | None:
+        """Chance that a positive row scores above a negative one; None with one class only."""
+        if len(np.unique(self.labels)) < len(("negative", "positive")):
+            return None
+        return area_under_curve(self.probabilities, self.labels)
+
+    @property
+    def is_positive(self) -> NDArray[np.bool_]:
+        """The predicted classes, shape (n,)."""
+        return np.asarray(self.probabilities > THRESHOLD)
+
+
+def predict(contract: Contract, values: NDArray[np.int32], rows: Rows) -> Prediction:
+    """Return a model's predictions for rows, prepared by the contract's features.
+
+    Args:
+        contract: Names model and features.
+        values: The model's integers, shape (p,).
+        rows: Rows as read, neither imputed nor standardised.
+
+    Raises:
+        ConfigError: If the contract's learner is not a built-in model.
+        DataError: If the rows lack a feature.
+    """
+    name = contract.model.architecture
+    if name not in HIDDEN_LAYERS:
+        raise ConfigError(
+            f"expected a built-in model ({', '.join(HIDDEN_LAYERS)}), got {name!r}; load the model "
+            "file with your learner's own code"
+        )
+    data = preprocess(rows, contract.data.features)
+    parameters = unflatten(values, contract.model.tensors, np.float64)
+    network = build_network(name, len(contract.data.features))
+    return Prediction(probabilities=network.predict(parameters, data.features), labels=data.labels)
+
+
+def load_model_values(path: Path, contract: Contract) -> NDArray[np.int32]:
+    """Return the integers in a model file, shape (p,).
+
+    Raises:
+        ConfigError: If it is no model file, or one of another chain.
+    """
+    try:
+        model = decode_model_file(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(
+            f"expected a model file at {path}, got: {error.strerror}; 'fednode model export' "
+            "writes one"
+        ) from None
+    except DecodeError as error:
+        raise ConfigError(f"{path}: expected a model file, got: {error}; export it again") from None
+    origin = dict(model.metadata).get("chain_id", "")
+    if origin != chain_id(contract).hex() or model.tensors != contract.model.tensors:
+        raise ConfigError(
+            f"{path}: expected a model of chain {chain_id(contract).hex()[:16]}, got one of "
+            f"{origin[:16] or 'nowhere'}; name the genesis that it belongs to"
+        )
+    return np.frombuffer(model.values, dtype="<i4").astype(np.int32)
+
+
+def body_values(body: bytes, contract: Contract) -> NDArray[np.int32]:
+    """Return the integers in a model's body, shape (p,)."""
+    return np.frombuffer(decode_model_body(body, contract.model.tensors), "<i4").astype(np.int32)
