@@ -1,7 +1,6 @@
 """Bodies on disk are whole and durable, or not there (rules P4, P53)."""
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -124,7 +123,8 @@ def test_a_failing_fsync_is_reported_and_leaves_no_body(
 def test_a_full_disk_is_reported_and_leaves_no_body(tmp_path: Path) -> None:
     """The limit on file sizes stands for the disk; it holds for one child process only."""
     script = (
-        "import sys; from pathlib import Path; from ledger.blobs import Blobs;"
+        "import resource, sys; from pathlib import Path; from ledger.blobs import Blobs;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000));"
         "from ledger.errors import StorageError; blobs = Blobs(Path(sys.argv[1]))\n"
         "try:\n    blobs.put(bytes(100_000))\n"
         "except StorageError as error:\n    print(error)\n"
@@ -135,7 +135,6 @@ def test_a_full_disk_is_reported_and_leaves_no_body(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),
     )
 
     assert "cannot write" in done.stdout
