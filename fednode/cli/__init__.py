@@ -11,7 +11,7 @@ from fednode.cli.failures import DEBUG_OPTION, is_debugging, run_guarded
 
 app = typer.Typer(name="fednode", add_completion=False, pretty_exceptions_enable=False)
 app.command()(demo.demo)
-app.command()(testnet.testnet)
+app.command("testnet")(testnet.run_testnet)
 app.command()(init.init)
 app.add_typer(genesis.app)
 app.command()(run.run)
