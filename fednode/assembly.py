@@ -130,7 +130,7 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
         exchange=exchange,
         trainer=around.trainer if contract.members[membership.member].is_trainer else None,
         keep_heights=around.keep_heights,
-        on_model=around.journal.model_held,
+        journal=around.journal,
     )
     head = storage.ledger.head
     engine = Engine(

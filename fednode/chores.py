@@ -23,6 +23,7 @@ from fednode.blockwork import (
     load_model,
 )
 from fednode.exchange import BodyExchange, Wanted
+from fednode.journal import Journal
 from fednode.learning.errors import TrainerError
 from fednode.learning.local_training import FitOutcome
 from ledger.blobs import Blobs
@@ -82,7 +83,7 @@ class Household:
     exchange: BodyExchange
     trainer: Trainer | None
     keep_heights: int
-    on_model: Callable[[int, bytes], None]
+    journal: Journal
 
 
 class Chores:
@@ -167,6 +168,7 @@ class Chores:
             return
         await self._hold_model(work.base_model_id, work.height, ())
         base = await asyncio.to_thread(load_model, home.contract, home.blobs, work.base_model_id)
+        home.journal.training(work.height, work.training_round)
         delta = await self._fit(work, base)
         if delta is None:
             return
@@ -262,7 +264,7 @@ class Chores:
         """Rule P80: the models and optimizer states of current and best are here."""
         for model_id in dict.fromkeys((state.model_id, state.best_model_id)):
             await self._hold_model(model_id, state.height, holders)
-        self._home.on_model(state.height, state.model_id)
+        self._home.journal.model_held(state.height, state.model_id)
 
     async def _hold_model(self, model_id: bytes, height: int, holders: Sequence[int]) -> None:
         home = self._home

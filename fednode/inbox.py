@@ -3,9 +3,8 @@
 import logging
 from typing import TypeAlias
 
-from consensus.verification import verify_message
-
 from consensus.effects import Input
+from consensus.verification import verify_message
 from fednode.wire.counters import Counters
 from fednode.wire.envelope import Keyring, Opened, open_envelope
 from fednode.wire.messages import PullRequestMessage, decode_plaintext

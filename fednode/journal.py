@@ -49,9 +49,16 @@ class Journal:
                 self._keep(effect)
 
     def published(self, message: msg.Message) -> None:
-        """Tell which own vote was sent."""
-        if isinstance(message, msg.VoteMessage):
-            self._vote(message.vote.signer, message.vote.statement, message.reason)
+        """Tell which own vote or proposal was sent."""
+        match message:
+            case msg.VoteMessage(vote=vote, reason=reason):
+                self._vote(vote.signer, vote.statement, reason)
+            case msg.ProposalMessage(proposal=proposal):
+                statement = proposal.statement
+                where: dict[str, Plain] = {"height": statement.height, "view": statement.view}
+                self._emit("proposed", {**where, "block_id": statement.block_id.hex()})
+            case _:
+                return
 
     def arrived(self, arrival: fx.Input) -> None:
         """Tell which vote of another member came."""
@@ -97,6 +104,10 @@ class Journal:
         else:
             logger.info("broker connected (%s)", event.lane.value)
             self._emit("connected", {"lane": event.lane.value})
+
+    def training(self, height: int, training_round: int) -> None:
+        """Tell that the own trainer begins a training round."""
+        self._emit("training", {"height": height, "training_round": training_round})
 
     def model_held(self, height: int, model_id: bytes) -> None:
         """Tell that the model of a height is here."""

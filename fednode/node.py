@@ -15,10 +15,9 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import assert_never
 
-from consensus.engine import Engine
-
 from consensus import effects as fx
 from consensus import messages as msg
+from consensus.engine import Engine
 from fednode.chores import Chores
 from fednode.clock import Clock
 from fednode.errors import NodeError

@@ -5,7 +5,7 @@ A process of its own with the network key of one member; it never signs or publi
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fednode.clock import Clock
@@ -48,11 +48,12 @@ class Recorder:
         self.bytes_heard = 0
         self.last_body_packet_ms: dict[bytes, int] = {}
 
-    async def run(self, members: tuple[bytes, ...]) -> None:
+    async def run(self, members: tuple[bytes, ...], *, on_ready: Callable[[], None]) -> None:
         """Record until cancelled.
 
         Args:
             members: Public keys; what is addressed to one member is heard as well.
+            on_ready: Called once everything is subscribed.
         """
         async with self._transport:
             control = [self._topics.control, self._topics.every_status]
@@ -61,6 +62,7 @@ class Recorder:
             bulk += [self._topics.answers(member) for member in members]
             await self._transport.subscribe(control, lane=Lane.CONTROL)
             await self._transport.subscribe(bulk, lane=Lane.BULK)
+            on_ready()
             async for packet in self._transport.packets():
                 self._hear(packet)
                 await asyncio.sleep(0)
