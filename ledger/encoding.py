@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
 from functools import cache
+from operator import attrgetter
 from typing import Annotated, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgpack
@@ -202,10 +203,12 @@ def _annotated_codec(base: object, kind: object) -> Codec:
 
 
 def _integer_codec(kind: Integer) -> Codec:
+    minimum, maximum = kind.minimum, kind.maximum
+
     def check(value: object, where: str = "integer") -> int:
         # `True == 1` in Python, hence the exact type.
-        if type(value) is not int or not kind.minimum <= value <= kind.maximum:
-            expected = f"an integer from {kind.minimum} to {kind.maximum}"
+        if type(value) is not int or not minimum <= value <= maximum:
+            expected = f"an integer from {minimum} to {maximum}"
             raise DecodeError(f"{where}: expected {expected}, got {_shown(value)}")
         return value
 
@@ -257,17 +260,19 @@ def _items_codec(item: Codec, kind: Items) -> Codec:
             raise DecodeError(f"{where}: expected {expected}, got {_shown(value)}")
         return value
 
+    def to_value(value: object) -> Value:
+        write = item.to_value
+        return tuple([write(each) for each in check(value)])
+
     def from_value(value: object, where: str) -> object:
         read = item.from_value
-        return tuple(read(each, f"{where}[{i}]") for i, each in enumerate(check(value, where)))
+        return tuple([read(each, f"{where}[{i}]") for i, each in enumerate(check(value, where))])
 
-    return Codec(
-        lambda value: tuple(item.to_value(each) for each in check(value)),
-        from_value,
-        lambda value: (
-            struct.pack(">I", len(check(value))) + b"".join(item.to_fixed(x) for x in check(value))
-        ),
-    )
+    def to_fixed(value: object) -> bytes:
+        write, items = item.to_fixed, check(value)
+        return struct.pack(">I", len(items)) + b"".join([write(each) for each in items])
+
+    return Codec(to_value, from_value, to_fixed)
 
 
 def _enum_codec(enumeration: type[IntEnum]) -> Codec:
@@ -299,10 +304,14 @@ def _record_codec(record_class: type, arguments: tuple[object, ...]) -> Codec:
             raise DecodeError(f"expected a {record_class.__name__}, got {_shown(record)}")
         return record
 
+    writers = tuple(
+        (attrgetter(name), codec.to_value, codec.to_fixed)
+        for name, codec in zip(names, codecs, strict=True)
+    )
+
     def to_value(record: object) -> Value:
         check(record)
-        pairs = zip(names, codecs, strict=True)
-        return (*kind, *(codec.to_value(getattr(record, name)) for name, codec in pairs))
+        return (*kind, *[write(get(record)) for get, write, _ in writers])
 
     def from_value(value: object, where: str) -> object:
         length = len(kind) + len(names)
@@ -322,8 +331,7 @@ def _record_codec(record_class: type, arguments: tuple[object, ...]) -> Codec:
 
     def to_fixed(record: object) -> bytes:
         check(record)
-        pairs = zip(names, codecs, strict=True)
-        return b"".join(codec.to_fixed(getattr(record, name)) for name, codec in pairs)
+        return b"".join([write(get(record)) for get, _, write in writers])
 
     return Codec(to_value, from_value, to_fixed)
 

@@ -13,6 +13,7 @@ from ledger.inclusion import (
     disqualification,
     empty_view,
     expected_kind,
+    has_have_quorum,
     included,
     need,
     opens_for_training,
@@ -70,6 +71,13 @@ def test_a_list_of_a_member_without_power_counts_nothing() -> None:
     keys = vouched(haves([0], [1], [1], [1]), strangers)
 
     assert [trainer for trainer, _ in keys] == [0]
+
+
+def test_a_have_that_is_carried_several_times_counts_once_towards_the_quorum() -> None:
+    listed = haves([0], [0], [0])
+
+    assert has_have_quorum(listed, STATE.validators)
+    assert not has_have_quorum((listed[0], listed[1], listed[0], listed[0]), STATE.validators)
 
 
 Case = tuple[list[int], int, list[list[int]]]
