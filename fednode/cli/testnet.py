@@ -1,5 +1,4 @@
 """`fednode testnet`: a network of real nodes on this computer, on data of the user's choice."""
-# ruff: noqa: PT028  # a command, not a test, although its name begins like one
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,7 +29,7 @@ ALLOWED_WITH_RESUME = frozenset(
 FileOption = Annotated[Path | None, typer.Option(metavar="FILE")]
 
 
-def testnet(
+def run_testnet(
     context: typer.Context,
     *,
     nodes: Annotated[
