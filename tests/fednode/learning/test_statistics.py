@@ -8,8 +8,7 @@ import pytest
 from fednode.learning.errors import DataError
 from fednode.learning.preprocessing import preprocess
 from fednode.learning.rows import Rows
-from fednode.learning.statistics import SiteStatistics, combine, site_statistics
-from fednode.learning.statistics_file import decode_statistics, encode_statistics
+from fednode.learning.statistics import combine, site_statistics
 from ledger.genesis import Feature
 
 
@@ -89,12 +88,14 @@ def test_indicators_are_set_imputed_or_zero_for_the_first_category() -> None:
     )
 
 
-@pytest.mark.parametrize("value", [0.0, 0.1, 1e12 + 0.3])
-def test_a_constant_column_keeps_scale_1(value: float) -> None:
-    (feature,) = combined(build_rows([[value]] * 7), build_rows([[value]] * 3))
+def test_a_constant_column_keeps_scale_1(seed: int) -> None:
+    # Squares round up or down, so the variance of constants is a little more or less than zero.
+    rng = np.random.default_rng(seed)
+    for value in [0.0, 0.1, 1e12 + 0.3, *rng.normal(size=50)]:
+        (feature,) = combined(build_rows([[value]] * 7), build_rows([[value]] * 3))
 
-    assert feature.scale == "1.0"
-    assert float(feature.mean) == pytest.approx(value)
+        assert feature.scale == "1.0"
+        assert float(feature.mean) == pytest.approx(value)
 
 
 def test_a_column_missing_at_one_site_takes_the_mean_of_the_others() -> None:
@@ -135,34 +136,3 @@ def test_a_feature_of_the_contract_that_the_data_lack_is_named() -> None:
 def test_a_mean_or_scale_that_is_no_number_is_refused(mean: str, scale: str) -> None:
     with pytest.raises(DataError, match="expected decimal numbers, the scale above 0"):
         preprocess(build_rows([[1.0]]), (Feature(name="x0", mean=mean, scale=scale),))
-
-
-def build_statistics(seed: int) -> SiteStatistics:
-    rng = np.random.default_rng(seed)
-    return site_statistics(build_rows(rng.normal(size=(5, 2)).tolist(), list("abacb")))
-
-
-def test_statistics_come_back_from_their_file_without_loss(seed: int) -> None:
-    statistics = build_statistics(seed)
-
-    assert decode_statistics(encode_statistics(statistics)) == statistics
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        (b'"rows": 5', b'"rows": 0', "statistics of 0 rows"),
-        (b'"rows": 5', b'"rows": 2', "count 5 of 2 rows"),
-        (b'"rows": 5', b'"rows": "5"', "not the statistics of a site"),
-        (b'"count": 5', b'"count": -1', "count -1 of 5 rows"),
-        (b'"total": ', b'"total": 1e999, "old": ', "sum inf"),
-        (b"2\n", b"9\n", "counts 1[0-9] categories in 5 rows"),
-        (b"{", b"[", "not the statistics of a site"),
-    ],
-)
-def test_statistics_that_no_rows_have_are_refused(old: bytes, new: bytes, message: str) -> None:
-    data = encode_statistics(build_statistics(0))
-    assert old in data
-
-    with pytest.raises(DataError, match=message):
-        decode_statistics(data.replace(old, new, 1))

@@ -17,6 +17,7 @@ import pytest_asyncio
 from fednode.learning.data_spec import DataSpec
 from fednode.learning.dataset import save_npz
 from fednode.learning.errors import DataError, SettingsError, TrainerError
+from fednode.learning.frames import encode_frame, pack_integers
 from fednode.learning.job import TrainingJob, load_job, open_job, save_job
 from fednode.learning.registry import initial_model
 from fednode.learning.trainer import TrainerProcess, TrainerTimeouts
@@ -164,9 +165,12 @@ async def test_a_process_that_does_not_answer_in_time_is_killed(
     job = with_model(build_job(tmp_path), f"{OWN}:build_waiting")
     trainer = starter.create(job, TrainerTimeouts(fit_s=0.01))
     await trainer.start()
+    process = os.pidfd_open(trainer.process_id or 0)
 
     with pytest.raises(TrainerError, match=r"did not answer within 0\.01 s and was killed"):
         await trainer.fit(2, MODEL)
+
+    assert _has_ended(process, timeout_ms=10_000)
 
 
 async def test_the_answer_to_a_cancelled_request_is_dropped(
@@ -236,6 +240,16 @@ async def test_a_closed_process_is_gone_and_closing_twice_is_fine(
     assert _has_ended(process, timeout_ms=0)
 
 
+async def test_starting_again_ends_the_earlier_process(starter: Starter, tmp_path: Path) -> None:
+    trainer = await starter.start(build_job(tmp_path))
+    process = os.pidfd_open(trainer.process_id or 0)
+
+    await trainer.start()
+
+    assert _has_ended(process, timeout_ms=0)
+    assert (await trainer.fit(1, MODEL)).samples == 30
+
+
 _NODE = """
 import asyncio, pathlib, sys
 from fednode.learning.trainer import TrainerProcess
@@ -262,6 +276,56 @@ def test_process_ends_when_its_node_is_killed(tmp_path: Path) -> None:
         node.kill()
 
         assert _has_ended(process, timeout_ms=10_000)
+
+
+_STARTER = """
+import os, subprocess, sys
+command = [sys.executable, "-m", "fednode.learning.worker", sys.argv[1], str(os.getpid())]
+worker = subprocess.Popen(command, stdout=subprocess.PIPE)
+worker.stdout.read(1)
+print(worker.pid, flush=True)
+worker.wait()
+"""
+
+
+def test_process_ends_with_its_node_though_its_input_stays_open(tmp_path: Path) -> None:
+    save_job(tmp_path / "job.json", build_job(tmp_path))
+    node = subprocess.Popen(
+        [sys.executable, "-c", _STARTER, str(tmp_path / "job.json")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with node:
+        assert node.stdout is not None
+        process = os.pidfd_open(int(node.stdout.readline()))
+
+        node.kill()
+
+        assert _has_ended(process, timeout_ms=10_000)
+
+
+def test_process_ends_when_its_input_ends_even_while_it_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    monkeypatch.setenv(odd_learners.GATE, str(gate))
+    save_job(tmp_path / "job.json", with_model(build_job(tmp_path), f"{OWN}:build_waiting"))
+    command = [sys.executable, "-m", "fednode.learning.worker", str(tmp_path / "job.json")]
+    worker = subprocess.Popen(
+        [*command, str(os.getpid())], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with worker:
+        assert worker.stdin is not None
+        request = {"kind": "fit", "training_round": 2, "id": 1}
+        worker.stdin.write(encode_frame(request, pack_integers(MODEL)))
+        worker.stdin.flush()
+        _wait_for_reader(gate)
+
+        worker.stdin.close()
+
+        has_ended = _has_ended(os.pidfd_open(worker.pid), timeout_ms=10_000)
+        worker.kill()
+        assert has_ended
 
 
 def _has_ended(process: int, *, timeout_ms: int) -> bool:
