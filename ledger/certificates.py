@@ -41,7 +41,8 @@ def merge_votes(
     """Return the certificate with every further vote that equals its own (rule P40).
 
     Votes of another view or block, of strangers, or of those already in it are left out: late
-    COMMITs may only add to what the next block credits, never change what was decided.
+    COMMITs may only add to what the next block credits, never change what was decided. The
+    signatures of the votes must have been verified: they are not looked at.
     """
     vote = certificate.vote
     signatures = dict(zip(certificate.positions, certificate.signatures, strict=True))

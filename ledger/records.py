@@ -100,7 +100,10 @@ TensorTable: TypeAlias = Annotated[tuple[TensorSpec, ...], Items(TENSORS_MAX)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateHeader:
-    """A trainer's statement that it offers one update for one height (rule P10)."""
+    """A trainer's statement that it offers one update for one height (rule P10).
+
+    `training_round` is the one that the update belongs to: one more than the parent state's.
+    """
 
     TAG: ClassVar[str] = "update/1"
 
@@ -240,7 +243,11 @@ class Results:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockHeader:
-    """Everything a block says; its hash is the block id that members vote on (rule P50)."""
+    """Everything a block says; its hash is the block id that members vote on (rule P50).
+
+    `training_round` counts AGGREGATE blocks: the first one has number 1, and an EMPTY block keeps
+    its parent's number. The parent of block 1 has the chain id as its id, and time 0.
+    """
 
     version: U16
     chain_id: Digest
@@ -294,6 +301,7 @@ def block_id(header: BlockHeader) -> bytes:
     return sha256(domain_tag("block/1") + encode(header)).digest()
 
 
+@lru_cache(maxsize=4096)  # each header is looked up many times while its height lasts
 def header_digest(header: UpdateHeader, chain_id: bytes) -> bytes:
     """Return the hash by which HAVE lists name an update header: of its signed bytes (rule P11)."""
     return sha256(signing_bytes(header, chain_id)).digest()
