@@ -1,0 +1,188 @@
+"""A ledger as plain data for the command line, JSON and the dashboard: no bytes, no records.
+
+Everything shown follows from genesis and blocks alone; digests are hexadecimal text. Nothing is
+checked here: `ledger.audit` does that.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from ledger.audit_report import Plain
+from ledger.certificates import signers
+from ledger.election import schedule
+from ledger.genesis import Contract, chain_id
+from ledger.genesis_rules import fault_tolerance
+from ledger.inclusion import disqualification
+from ledger.powers import ValidatorSet
+from ledger.records import Block, Flag, QuorumCertificate, block_id
+from ledger.reputation import SCALE
+from ledger.state import State, apply, initial_state
+
+View = dict[str, Plain]
+
+
+def network_view(contract: Contract) -> View:
+    """Return who takes part, under which terms, and how many may fail (rule P83)."""
+    tolerance = fault_tolerance(contract)
+    members: list[Plain] = [
+        {
+            **_member(contract, number),
+            "public_key": member.public_key.hex(),
+            "is_trainer": member.is_trainer,
+            "is_validator": member.is_validator,
+            "samples": member.samples,
+        }
+        for number, member in enumerate(contract.members)
+    ]
+    return {
+        "chain_id": chain_id(contract).hex(),
+        "name": contract.name,
+        "members": members,
+        "model": contract.model.architecture,
+        "mode": contract.aggregation.mode,
+        "rule": contract.aggregation.rule_id,
+        "training_rounds": contract.training_rounds,
+        "byzantine_budget": contract.byzantine_budget,
+        "validators_that_may_be_silent": tolerance.silent_validators,
+        "trainers_that_may_be_silent": tolerance.silent_trainers,
+        "trainers_that_may_lie": tolerance.lying_trainers,
+    }
+
+
+def state_view(contract: Contract, state: State) -> View:
+    """Return where a chain stands: models, powers of the next height, reputations.
+
+    Powers are shares of `total_power`; reputations are shares of `scale`.
+    """
+    scores: list[Plain] = [
+        {
+            **_member(contract, number),
+            "participation": each.participation,
+            "proposing": each.proposing,
+            "quality": each.quality,
+            "power": state.validators.power_of(number),
+        }
+        for number, each in enumerate(state.scores)
+    ]
+    return {
+        "height": state.height,
+        "block_id": state.tip_id.hex() if state.height else "",
+        "training_round": state.training_round,
+        "training_rounds": contract.training_rounds,
+        "model_id": state.model_id.hex(),
+        "best_model_id": state.best_model_id.hex(),
+        "empties_in_row": state.empties_in_row,
+        "time_ms": state.time_ms,
+        "scale": SCALE,
+        "total_power": state.validators.total,
+        "members": scores,
+        "next_proposers": [_member(contract, each) for each in schedule(contract, state)],
+    }
+
+
+def block_view(
+    contract: Contract, before: State, block: Block, certificate: QuorumCertificate | None
+) -> View:
+    """Return one block: what it did, who sent, listed, proposed and voted.
+
+    Args:
+        contract: The terms.
+        before: The state after the block's parent, which knows the validators.
+        block: The block.
+        certificate: The COMMIT certificate of this block; None when it is not at hand.
+    """
+    header = block.header
+    view: View = {
+        "height": header.height,
+        "block_id": block_id(header).hex(),
+        "parent_id": header.parent_id.hex(),
+        "kind": header.kind.name,
+        "training_round": header.training_round,
+        "time_ms": header.time_ms,
+        "proposer": _member(contract, header.proposer),
+        "created_view": header.created_view,
+        "model_id": header.results.model_id.hex(),
+        "contributions": contributions_view(contract, block),
+        "updates": _updates(contract, before, block),
+        "haves": [
+            {
+                **_member(contract, have.signer),
+                "power": before.validators.power_of(have.signer),
+                "trainers": [entry.trainer for entry in have.statement.entries],
+            }
+            for have in block.haves
+        ],
+    }
+    if certificate is not None:
+        view["votes"] = votes_view(contract, before.validators, certificate)
+    return view
+
+
+def contributions_view(contract: Contract, block: Block) -> list[Plain]:
+    """Return the included updates of a block with their weights, also in thousandths."""
+    contributions = block.header.results.contributions
+    total = sum(each.weight for each in contributions)
+    return [
+        {
+            **_member(contract, each.trainer),
+            "weight": each.weight,
+            "weight_permille": each.weight * 1000 // total if total else 0,
+            "is_outlier": each.flagged is Flag.OUTLIER,
+        }
+        for each in contributions
+    ]
+
+
+def votes_view(
+    contract: Contract, validators: ValidatorSet, certificate: QuorumCertificate
+) -> View:
+    """Return who committed a block, and whose vote its certificate lacks."""
+    present = signers(certificate, validators)
+    absent = [member for member in validators.members if member not in present]
+    return {
+        "view": certificate.view,
+        "power": sum(validators.power_of(member) for member in present),
+        "total_power": validators.total,
+        "signers": [_member(contract, member) for member in present],
+        "absent": [_member(contract, member) for member in absent],
+    }
+
+
+def chain_views(
+    contract: Contract, blocks: Iterable[Block], certificate: QuorumCertificate | None
+) -> Iterator[View]:
+    """Yield the view of each block from height 1 on, each with the powers and votes of its height.
+
+    Args:
+        contract: The terms.
+        blocks: Blocks 1 to H in order, read one by one.
+        certificate: The certificate of height H; those below are in the blocks (rule P51).
+    """
+    state = initial_state(contract)
+    pending: tuple[State, Block] | None = None
+    for block in blocks:
+        if pending is not None:
+            own = block.last_certificate[0] if block.last_certificate else None
+            yield block_view(contract, *pending, own)
+        pending = (state, block)
+        state = apply(contract, state, block)
+    if pending is not None:
+        yield block_view(contract, *pending, certificate)
+
+
+def _updates(contract: Contract, before: State, block: Block) -> list[Plain]:
+    """The vouched headers of a block, and why those that do not count cannot (rule P12a)."""
+    counted = {each.trainer for each in block.header.results.contributions}
+    return [
+        {
+            **_member(contract, update.statement.trainer),
+            "update_id": update.statement.update_id.hex(),
+            "is_included": update.statement.trainer in counted,
+            "reason": disqualification(contract, before, update.statement) or "",
+        }
+        for update in block.updates
+    ]
+
+
+def _member(contract: Contract, number: int) -> View:
+    is_known = number < len(contract.members)
+    return {"number": number, "name": contract.members[number].name if is_known else "unknown"}
