@@ -38,6 +38,12 @@ def test_body_id_is_the_root_over_pieces_of_64_kib(size: int) -> None:
     assert body_id(body) == body_id(memoryview(body)) == body_id(bytearray(body)) == root(pieces)
 
 
+def test_a_piece_has_65536_bytes() -> None:
+    body = bytes(65_537)
+
+    assert body_id(body) == root([bytes(65_536), bytes(1)])
+
+
 def test_body_id_of_nothing_is_the_empty_root() -> None:
     assert body_id(b"") == EMPTY_ROOT
 

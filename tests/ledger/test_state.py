@@ -17,6 +17,7 @@ from ledger.reputation import SCALE, ema
 from ledger.state import State, apply, block_time, initial_state, state_root
 from tests.support.ledger import (
     Chain,
+    certify,
     contract,
     digest,
     empty_chain,
@@ -162,6 +163,42 @@ def test_participation_follows_the_last_certificate_one_block_later() -> None:
         *[ema(each.participation, SCALE, 1, 16) for each in before[:3]],
         before[3].participation,
     ]
+
+
+def test_participation_is_that_of_the_set_that_could_sign_not_of_the_next_one() -> None:
+    """Everything of height h is judged by the validators of height h."""
+    made = fresh()
+    for _ in range(2):
+        made.add(made.build())
+    last, *others = made.state.previous_validators.validators[::-1]
+    fewer = ValidatorSet(validators=tuple(others[::-1]))
+    state = replace(made.state, previous_validators=fewer)
+    certificate = certify(made.blocks[1], fewer, {i: made.keys[i] for i in (0, 1, 2)})
+    block = replace(made.build(), last_certificate=(certificate,))
+
+    scores = apply(made.contract, state, block).scores
+
+    assert [each.absences for each in scores] == [0] * 4
+    assert scores[last.member].participation == state.scores[last.member].participation
+    assert scores[0].participation == ema(state.scores[0].participation, SCALE, 1, 16)
+
+
+def test_signers_are_named_by_their_places_in_the_set_that_signed() -> None:
+    made = fresh()
+    for _ in range(2):
+        made.add(made.build())
+    later = ValidatorSet(validators=made.state.previous_validators.validators[1:])
+    state = replace(made.state, previous_validators=later)
+    certificate = certify(made.blocks[1], later, {i: made.keys[i] for i in (1, 2, 3)})
+    block = replace(made.build(), last_certificate=(certificate,))
+
+    scores = apply(made.contract, state, block).scores
+
+    raised = [
+        after.participation > before.participation
+        for before, after in zip(state.scores, scores, strict=True)
+    ]
+    assert raised == [False, True, True, True]
 
 
 def test_a_validator_that_stays_away_loses_power_but_never_below_half_and_the_bound_holds() -> None:
