@@ -16,13 +16,15 @@ from consensus.effects import (
 )
 from consensus.messages import (
     CertificateMessage,
+    HaveMessage,
     ProposalMessage,
     ProposalRequest,
     ProposalRequestMessage,
+    UpdateMessage,
     VoteMessage,
 )
 from consensus.proposals import BlockStatus, HeldBlock
-from consensus.record import Step, in_view, with_proof, with_valid
+from consensus.record import SlotKind, Step, in_view, with_proof, with_valid
 from consensus.rules import Facts
 from consensus.timeouts import clock_window_ms, grown_ms
 from ledger.certificates import signers
@@ -32,9 +34,11 @@ from ledger.records import (
     FRESH,
     NIL,
     Block,
+    HaveList,
     Phase,
     Proposal,
     QuorumCertificate,
+    UpdateHeader,
     Vote,
     block_id,
 )
@@ -52,8 +56,7 @@ def perform(action: rules.Action, facts: Facts, desk: Desk) -> None:
         case rules.Wait():
             wait(action.kind, action.view, facts, desk)
         case rules.Remember():
-            certificate = facts.tally.certificate(Phase.PREPARE, action.view)
-            desk.move(with_valid(desk.record, certificate))
+            remember(facts.tally.certificate(Phase.PREPARE, action.view), facts, desk)
         case rules.Prepare():
             prepare(action, facts, desk)
         case rules.Commit():
@@ -76,6 +79,14 @@ def _perform_on_block(
             reoffer(action.certificate, facts, desk)
         case rules.Build():
             build(action, facts, desk)
+
+
+def remember(certificate: QuorumCertificate, facts: Facts, desk: Desk) -> None:
+    """Take over a PREPARE certificate as `valid`; a block invalid here is an error (rule P33)."""
+    desk.move(with_valid(desk.record, certificate))
+    held = facts.block(certificate.block_id)
+    if held is not None and held.status is BlockStatus.INVALID:
+        refuse_block(held, held.reason, facts, desk)
 
 
 def enter_view(view: int, facts: Facts, desk: Desk) -> None:
@@ -191,9 +202,9 @@ def examine(examined: bytes, facts: Facts, desk: Desk, *, with_bodies: bool) -> 
             return
         held.status = BlockStatus.SOUND
         for have in held.block.haves:
-            facts.collection.add_have(have)
+            hear_have(have, facts, desk)
         for update in held.block.updates:
-            facts.collection.add_header(update)
+            hear_update(update, facts, desk)
     if with_bodies:
         held.status = BlockStatus.CHECKING
         desk.emit(CheckBlock(block=held.block))
@@ -302,6 +313,22 @@ def show_progress(phase: str, facts: Facts, desk: Desk) -> None:
     """Say for people where the node is."""
     view = desk.record.view
     desk.emit(Progress(height=facts.height, view=view, phase=phase, proposer=facts.proposer(view)))
+
+
+def hear_update(update: Signed[UpdateHeader], facts: Facts, desk: Desk) -> None:
+    """Keep a trainer's header, by whatever way it came; report a contradiction (rule P34)."""
+    first = facts.collection.add_header(update)
+    if first is not None:
+        one, other = UpdateMessage(update=first), UpdateMessage(update=update)
+        desk.report(SlotKind.UPDATE, 0, member=update.signer, first=one, second=other)
+
+
+def hear_have(have: Signed[HaveList], facts: Facts, desk: Desk) -> None:
+    """Keep a HAVE list, by whatever way it came; report a contradiction (rules P11, P34)."""
+    first = facts.collection.add_have(have)
+    if first is not None:
+        one, other = HaveMessage(have=first), HaveMessage(have=have)
+        desk.report(SlotKind.HAVE, 0, member=have.signer, first=one, second=other)
 
 
 def report_vote(vote: Signed[Vote], first: Signed[Vote], desk: Desk) -> None:

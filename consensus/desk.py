@@ -16,6 +16,8 @@ from ledger.state import State
 
 CONTRADICTIONS_MAX: Final = 1024
 """Contradictions reported in one height; one per member, kind and view."""
+NOTICES_MAX: Final = 256
+"""Notices per height that are no errors of this node."""
 
 
 class Desk:
@@ -53,6 +55,7 @@ class Desk:
         self.is_signing = False
         self.effects: list[Effect] = []
         self._counter = 0
+        self._notices = 0
         self._follower = INITIAL_RECORD
         self._durable = None if signer is None else signer.record
         self._reported: set[tuple[int, SlotKind, int]] = set()
@@ -77,6 +80,7 @@ class Desk:
     def begin_height(self) -> None:
         """Bring the record to the height in work."""
         self._reported.clear()
+        self._notices = 0
         self.is_signing = self.signer is not None and self.signer.record.height <= self.height
         self._follower = at_height(self._follower, self.height)
         if self.is_signing:
@@ -152,7 +156,11 @@ class Desk:
         self.emit(Send(member=member, message=message))
 
     def notice(self, text: str, *, is_error: bool) -> None:
-        """Tell a person."""
+        """Tell a person; about what peers do wrong only `NOTICES_MAX` times per height."""
+        if not is_error:
+            self._notices += 1
+            if self._notices > NOTICES_MAX:
+                return
         self.emit(Notice(is_error=is_error, text=text))
 
     def report(

@@ -36,8 +36,9 @@ from consensus.effects import (
     VoteReceived,
 )
 from consensus.height import Height
-from consensus.later import NOBODY, Later, PeerInput, height_of
+from consensus.later import NOBODY, Later
 from consensus.messages import CertificateMessage, ProposalMessage, VoteMessage
+from consensus.peer_inputs import PeerInput, height_of, statements_of
 from consensus.proposals import BlockStatus
 from consensus.rules import Decide
 from consensus.signer import Signer
@@ -54,6 +55,8 @@ from ledger.validity import check_block
 
 HEARD_AHEAD_MAX: Final = 4
 """A trainer's header for a height further ahead than this says nothing about when it is ready."""
+BODIES_PER_TRAINER: Final = 4
+"""Newest bodies remembered per trainer: one unused in an EMPTY block returns under a new header."""
 
 
 class Engine:
@@ -90,6 +93,7 @@ class Engine:
         )
         self._proposals = tuple(proposals)
         self._heard: dict[int, int] = {}
+        self._bodies: dict[int, list[bytes]] = {}
         self._height: Height | None = None
         self._later = Later()
         self._sync = Sync(self._desk)
@@ -165,13 +169,12 @@ class Engine:
     def _start(self) -> None:
         self._set_rebroadcast()
         self._desk.begin_height()
-        self._begin_height(self._proposals)
-        self._proposals = ()
+        self._begin_height()
         if self._height is not None:
             rebroadcast.republish_height(self._height.facts, self._desk)
         rebroadcast.republish_status(self._desk)
 
-    def _begin_height(self, proposals: Sequence[tuple[Signed[Proposal], Block]] = ()) -> None:
+    def _begin_height(self) -> None:
         """Start the height after the last block, if it opens for training (rules P10, P15)."""
         height = Height(self._desk, self._heard)
         self._height = None
@@ -182,7 +185,7 @@ class Engine:
             )
             return
         self._height = height
-        height.resume(proposals)
+        height.resume(self._proposals)
         height.start()
         own = self._training.begin_height()
         if own is not None:
@@ -243,6 +246,7 @@ class Engine:
         """Rule P80: commit decided blocks, each checked like one that was voted on here."""
         desk = self._desk
         has_moved = False
+        # Each block and certificate is checked here; `verify_message` saw that they fit each other.
         for block, certificate in certified(received):
             if block.header.height != self.height:
                 continue
@@ -267,40 +271,44 @@ class Engine:
             return
         height = height_of(event)
         if isinstance(event, UpdateReceived | UpdateHeld):
-            self._note_trainer(event)
+            event = self._note_trainer(event)
         if height == self.height and self._height is not None:
             _hear_now(self._height, event)
         elif height > self.height:
-            senders = _senders(event)
+            senders = [signed.signer for signed in statements_of(event)]
             for member in senders:
                 self._sync.heard(member, height - 1)
             member = NOBODY if isinstance(event, EntryProofReceived) else senders[0]
             self._later.keep(event, member, is_next=height == self.height + 1)
-        elif isinstance(event, VoteReceived):
+        elif isinstance(event, VoteReceived) and height < self.height:
             self._past.hear_vote(event.vote.signed)
 
     def _is_foreign(self, event: PeerInput) -> bool:
         """Rule P60: stop at a statement under the own key that this node never made."""
-        match event:
-            case UpdateReceived() | UpdateHeld():
-                problem = self._desk.foreign_statement(event.update.signed)
-            case HaveReceived():
-                problem = self._desk.foreign_statement(event.have.signed)
-            case ProposalReceived():
-                problem = self._desk.foreign_statement(event.proposal.signed)
-            case VoteReceived():
-                problem = self._desk.foreign_statement(event.vote.signed)
-            case _:
-                problem = None
-        if problem is not None:
-            self._desk.emit(Halt(reason=problem))
-        return problem is not None
+        for signed in statements_of(event):
+            problem = self._desk.foreign_statement(signed)
+            if problem is not None:
+                self._desk.emit(Halt(reason=problem))
+                return True
+        return False
 
-    def _note_trainer(self, event: UpdateReceived | UpdateHeld) -> None:
+    def _note_trainer(self, event: UpdateReceived | UpdateHeld) -> UpdateReceived | UpdateHeld:
+        """Remember who is alive and whose bodies are here (rules P10, P11).
+
+        Returns:
+            The event; as `UpdateHeld` if the body came before, under another header.
+        """
         header = event.update.statement
         if header.height <= self.height + HEARD_AHEAD_MAX:
             known = self._heard.get(header.trainer, 0)
             self._heard[header.trainer] = max(known, header.height)
+        bodies = self._bodies.setdefault(header.trainer, [])
+        if header.update_id in bodies:
+            return UpdateHeld(update=event.update)
+        if isinstance(event, UpdateHeld):
+            bodies.append(header.update_id)
+            del bodies[:-BODIES_PER_TRAINER]
+        return event
 
     def _hear_certificate(self, certificate: QuorumCertificate) -> None:
         if certificate.height == self.height and self._height is not None:
@@ -369,18 +377,3 @@ def _hear_now(height: Height, event: PeerInput) -> None:
             height.hear_vote(event.vote.signed)
         case EntryProofReceived():
             height.hear_entry_proof(each.signed for each in event.votes)
-
-
-def _senders(event: PeerInput) -> tuple[int, ...]:
-    """The members that must have been at the height of an input."""
-    match event:
-        case UpdateReceived() | UpdateHeld():
-            return (event.update.signer,)
-        case HaveReceived():
-            return (event.have.signer,)
-        case ProposalReceived():
-            return (event.proposal.signer,)
-        case VoteReceived():
-            return (event.vote.signer,)
-        case EntryProofReceived():
-            return tuple(each.signer for each in event.votes)

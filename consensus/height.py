@@ -6,7 +6,7 @@ from consensus import acts, rules
 from consensus.collect import Collection
 from consensus.desk import Desk
 from consensus.effects import BlockBuilt, BlockChecked, Halt, SetTimer, Timer, TimerKind
-from consensus.messages import HaveMessage, ProposalMessage, UpdateMessage
+from consensus.messages import HaveMessage, ProposalMessage
 from consensus.proposals import BlockStatus, HeldBlock
 from consensus.record import SlotKind, Step
 from consensus.rules import Decide, Facts
@@ -97,29 +97,13 @@ class Height:
 
     def hear_update(self, update: Signed[UpdateHeader], *, is_held: bool) -> None:
         """Keep a trainer's header; list it when its body is here (rules P10, P11)."""
-        first = self.facts.collection.add_header(update)
+        acts.hear_update(update, self.facts, self.desk)
         if is_held:
             self.facts.collection.hold(update)
-        if first is not None:
-            self.desk.report(
-                SlotKind.UPDATE,
-                0,
-                member=update.signer,
-                first=UpdateMessage(update=first),
-                second=UpdateMessage(update=update),
-            )
 
     def hear_have(self, have: Signed[HaveList]) -> None:
         """Keep a validator's HAVE list (rule P11)."""
-        first = self.facts.collection.add_have(have)
-        if first is not None:
-            self.desk.report(
-                SlotKind.HAVE,
-                0,
-                member=have.signer,
-                first=HaveMessage(have=first),
-                second=HaveMessage(have=have),
-            )
+        acts.hear_have(have, self.facts, self.desk)
 
     def hear_proposal(self, offer: ProposalMessage) -> None:
         """Keep a proposal and its block if it is its proposer's (rules P22, P23, P34)."""

@@ -1,15 +1,9 @@
 """A few inputs of the next height, kept until it begins (bounded: rule P37)."""
 
-from typing import Final, TypeAlias
+from typing import Final
 
-from consensus.effects import (
-    EntryProofReceived,
-    HaveReceived,
-    ProposalReceived,
-    UpdateHeld,
-    UpdateReceived,
-    VoteReceived,
-)
+from consensus.effects import UpdateHeld
+from consensus.peer_inputs import PeerInput, height_of
 
 NEXT_HEIGHT_INPUTS_PER_MEMBER: Final = 8
 """Inputs of the next height kept per member: what is lost is said again (rule P35)."""
@@ -17,15 +11,6 @@ HELD_PER_TRAINER: Final = 2
 """Bodies of later heights remembered per trainer: the host says only once that it has one."""
 NOBODY: Final = -1
 """Under whom inputs are kept whose sender is not known."""
-
-PeerInput: TypeAlias = (
-    UpdateReceived
-    | UpdateHeld
-    | HaveReceived
-    | ProposalReceived
-    | VoteReceived
-    | EntryProofReceived
-)
 
 
 class Later:
@@ -61,18 +46,3 @@ class Later:
     def size(self) -> int:
         """Return how many inputs are kept."""
         return sum(map(len, self._inputs.values())) + sum(map(len, self._held.values()))
-
-
-def height_of(event: PeerInput) -> int:
-    """Return the height that an input is about."""
-    match event:
-        case UpdateReceived() | UpdateHeld():
-            return event.update.statement.height
-        case HaveReceived():
-            return event.have.statement.height
-        case ProposalReceived():
-            return event.proposal.statement.height
-        case VoteReceived():
-            return event.vote.statement.height
-        case EntryProofReceived():
-            return event.height

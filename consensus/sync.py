@@ -1,6 +1,7 @@
 """Catching up with those who are further, and helping those who are not as far (rules P33, P80)."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 from consensus.acts import set_fetch_timer
@@ -25,6 +26,7 @@ class Sync:
         self._desk = desk
         self._claims: dict[int, int] = {}
         self._asked: int | None = None
+        self._last_asked = -1
         self._waiting_at = -1
         self._attempt = 0
 
@@ -35,11 +37,12 @@ class Sync:
 
     def pursue(self) -> None:
         """Ask, or wait a little, while some member is further (rule P80)."""
-        if not self._claims or self._waiting_at == self._desk.height:
+        if not self._claims or self._waiting_at == self._desk.height or self._desk.signer is None:
             return
         self._drop_reached()
         if not self._claims:
             return
+        self._asked = None
         self._attempt = 0
         is_far = max(self._claims.values()) > self._desk.height
         if is_far:
@@ -54,15 +57,14 @@ class Sync:
         if self._asked is not None:
             # It may say again where it is; until then others are asked.
             self._claims.pop(self._asked, None)
+            self._asked = None
         if self._claims:
             self._attempt += 1
             self._ask()
-        self._asked = None if not self._claims else self._asked
 
     def _ask(self) -> None:
         members = sorted(self._claims)
-        last = -1 if self._asked is None else self._asked
-        responder = next((each for each in members if each > last), members[0])
+        responder = next((each for each in members if each > self._last_asked), members[0])
         request = self._desk.sign_request(
             BlocksRequest(
                 responder=responder,
@@ -72,7 +74,7 @@ class Sync:
         )
         if request is None:
             return
-        self._asked = responder
+        self._asked = self._last_asked = responder
         self._desk.send(responder, BlocksRequestMessage(request=request))
         self._wait()
 
@@ -104,12 +106,11 @@ class Answered:
 
 def certified(received: BlocksReceived) -> Iterator[tuple[Block, QuorumCertificate]]:
     """Yield each block with the certificate that came for it: the next block's, or the last one."""
-    following = [each.last_certificate for each in received.blocks[1:]]
-    for block, certificates in zip(
-        received.blocks, [*following, (received.certificate,)], strict=True
-    ):
-        for certificate in certificates:
+    for block, following in pairwise(received.blocks):
+        for certificate in following.last_certificate:
             yield block, certificate
+    for block in received.blocks[-1:]:
+        yield block, received.certificate
 
 
 def check_decision(block: Block, certificate: QuorumCertificate, desk: Desk) -> None:

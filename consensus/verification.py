@@ -30,10 +30,12 @@ from consensus.messages import (
     UpdateMessage,
     VoteMessage,
 )
+from ledger.building import haves_root, updates_root
+from ledger.certificates import certificate_hash
 from ledger.errors import DecodeError, SignatureError
 from ledger.genesis import Contract
 from ledger.keys import SignatureScheme, Signed, StatementT, Verified, verify
-from ledger.records import UpdateHeader, block_id
+from ledger.records import Block, UpdateHeader, block_id
 
 
 def verify_message(
@@ -120,6 +122,7 @@ def _proposal(message: ProposalMessage, gate: _Gate) -> ProposalReceived:
     statement = proposal.statement
     if block_id(message.block.header) != statement.block_id:
         raise DecodeError("PROPOSAL: the block that came with it is not the one it names")
+    _check_content(message.block)
     if message.block.header.height != statement.height:
         raise DecodeError(
             f"PROPOSAL of height {statement.height} with a block of height "
@@ -127,6 +130,23 @@ def _proposal(message: ProposalMessage, gate: _Gate) -> ProposalReceived:
         )
     certificate = message.certificate[0] if message.certificate else None
     return ProposalReceived(proposal=proposal, block=message.block, certificate=certificate)
+
+
+def _check_content(block: Block) -> None:
+    """Refuse a block whose lists are not those that its header names.
+
+    Signatures and certificates cover the header alone. Without this check, whoever passes a block
+    on could change its lists and make an honest proposer's block look invalid.
+    """
+    header = block.header
+    expected = header.updates_root, header.haves_root, header.last_certificate_hash
+    got = (
+        updates_root(block.updates),
+        haves_root(block.haves),
+        certificate_hash(block.last_certificate),
+    )
+    if got != expected:
+        raise DecodeError(f"block of height {header.height}: its lists are not its header's")
 
 
 def _entry_proof(message: EntryProofMessage, gate: _Gate) -> EntryProofReceived:
@@ -140,4 +160,6 @@ def _blocks(message: BlocksMessage) -> BlocksReceived:
     heights = [block.header.height for block in message.blocks]
     if not heights or heights != list(range(heights[0], heights[0] + len(heights))):
         raise DecodeError(f"expected blocks of consecutive heights, got {heights[:8]}")
+    for block in message.blocks:
+        _check_content(block)
     return BlocksReceived(blocks=message.blocks, certificate=message.certificate)

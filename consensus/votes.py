@@ -157,8 +157,10 @@ class Tally:
 
     def forget_before(self, view: int) -> None:
         """Drop the votes of views that are long past when `view` is the current one."""
+        decided = None if self.committed is None else (Phase.COMMIT, self.committed[0])
         for key in [key for key in self._ballots if key[1] < view - VIEWS_KEPT]:
-            del self._ballots[key]
+            if key != decided:
+                del self._ballots[key]
 
     def size(self) -> int:
         """Return how many votes are kept."""
@@ -177,6 +179,9 @@ class Tally:
 
     def _remove(self, phase: Phase, view: int, member: int) -> None:
         ballot = self._ballots[phase, view]
+        if ballot.quorum is not None:
+            # What a quorum signed stays provable; there are no more such views than honest ones.
+            return
         power = self.validators.power_of(member)
         ballot.powers[_value(ballot.votes.pop(member))] -= power
         ballot.power -= power
