@@ -59,7 +59,7 @@ HEART: Final = Preset(
     ),
     settings=TrainingSettings(
         model="logistic",
-        learning_rate=0.01,
+        learning_rate=0.003,
         momentum=0.0,
         batch_size=4,
         local_steps=100,
