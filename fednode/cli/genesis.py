@@ -124,7 +124,11 @@ def _sign(genesis: "Genesis", config: Path) -> "Genesis":
     from fednode.config import load_config
     from fednode.founding.consent import sign_contract
     from fednode.founding.keys import load_key_file
-    from fednode.founding.membership import local_differences, refuse_differences
+    from fednode.founding.membership import (
+        load_network_key,
+        local_differences,
+        refuse_differences,
+    )
 
     settings = load_config(config)
     key = load_key_file(settings.node.key_file)
@@ -133,6 +137,9 @@ def _sign(genesis: "Genesis", config: Path) -> "Genesis":
     refuse_differences(local_differences(settings, key, genesis.contract))
     signed = sign_contract(genesis, key.signing)
     print(f"signed as {settings.node.name}")
+    if settings.node.network_key_file.exists():
+        network_key = load_network_key(settings, key, genesis.contract)
+        print(f"network key id {network_key.key_id.hex()}: compare it, and the chain id, by phone")
     return signed
 
 

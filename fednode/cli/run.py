@@ -51,12 +51,20 @@ def run(
     from fednode.config import load_config
     from fednode.founding.membership import open_membership
     from fednode.member import run_member
+    from ledger.genesis import chain_id
 
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     settings = load_config(config)
     membership = open_membership(settings)
+    logging.getLogger(__name__).info(
+        "member=%d name=%s chain=%s network_key=%s",
+        membership.member,
+        settings.node.name,
+        chain_id(membership.genesis.contract).hex(),
+        membership.network_key.key_id.hex(),
+    )
     with _surroundings(settings, membership, events) as sink:
         asyncio.run(run_member(settings, membership, sink))
 

@@ -56,13 +56,22 @@ def open_membership(config: NodeConfig) -> Membership:
         )
     check_genesis(genesis)
     refuse_differences(local_differences(config, key, genesis.contract))
-    sealed = read_public_file(config.node.network_key_file, "the sealed network key")
     return Membership(
         member=member,
         key=key.signing,
         genesis=genesis,
-        network_key=NetworkKey(key=open_network_key(sealed, key, genesis.contract)),
+        network_key=load_network_key(config, key, genesis.contract),
     )
+
+
+def load_network_key(config: NodeConfig, key: MemberKey, contract: Contract) -> NetworkKey:
+    """Return the network key from its sealed file.
+
+    Raises:
+        ConfigError: If the file cannot be read, or is not for this member of this contract.
+    """
+    sealed = read_public_file(config.node.network_key_file, "the sealed network key")
+    return NetworkKey(key=open_network_key(sealed, key, contract))
 
 
 def local_differences(

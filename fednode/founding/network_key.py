@@ -1,7 +1,7 @@
 """The network key (rule P90): 32 random bytes, sealed for every member in one public file.
 
 The file is no proof of who made it: whoever can exchange it can make members use a key that he
-knows. Members therefore compare the key's id, which `genesis sign` and `run` show.
+knows. Members therefore compare the key's id, which `genesis sign` and the log of `run` show.
 """
 
 from dataclasses import dataclass
