@@ -1,7 +1,6 @@
 """A data set as models see it: numbers only, nothing missing."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,13 +48,3 @@ def check_trainable(rows: Dataset, name: str) -> None:
             f"{int(rows.labels[0])}: expected both classes; check the label column and the rule "
             "for the positive class, or choose another split"
         )
-
-
-def save_npz(path: Path, rows: Dataset) -> None:
-    """Write a data set as the arrays `features`, `labels` and `feature_names`."""
-    np.savez(
-        path,
-        features=rows.features,
-        labels=rows.labels,
-        feature_names=np.array(rows.feature_names),
-    )

@@ -1,5 +1,7 @@
 """Small data sets and settings for the tests of training."""
 
+from pathlib import Path
+
 import numpy as np
 
 from fednode.learning.dataset import Dataset
@@ -24,4 +26,14 @@ def separable(rows: int = 40, features: int = 3, seed: int = 0) -> Dataset:
         features=values,
         labels=(values[:, 0] > 0.0).astype(np.float64),
         feature_names=tuple(f"x{column}" for column in range(features)),
+    )
+
+
+def save_npz(path: Path, rows: Dataset) -> None:
+    """Write a data set as the arrays that an npz source holds."""
+    np.savez(
+        path,
+        features=rows.features,
+        labels=rows.labels,
+        feature_names=np.array(rows.feature_names),
     )

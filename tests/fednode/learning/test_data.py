@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from fednode.learning.data_spec import DataSpec
-from fednode.learning.dataset import Dataset, save_npz
+from fednode.learning.dataset import Dataset
 from fednode.learning.errors import DataError
 from fednode.learning.label_rule import canonical_category, label_rule
 from fednode.learning.rows import Rows
 from fednode.learning.sources import read_rows
 from tests.conftest import RequireData
-from tests.fednode.learning.builders import separable
+from tests.fednode.learning.builders import save_npz, separable
 
 TABLE = """age,sex,stage,clinic,sick
 50,1,II,north,0

@@ -15,7 +15,6 @@ import pytest
 import pytest_asyncio
 
 from fednode.learning.data_spec import DataSpec
-from fednode.learning.dataset import save_npz
 from fednode.learning.errors import DataError, SettingsError, TrainerError
 from fednode.learning.frames import encode_frame, pack_integers
 from fednode.learning.job import TrainingJob, load_job, open_job, save_job
@@ -23,7 +22,7 @@ from fednode.learning.registry import initial_model
 from fednode.learning.trainer import TrainerProcess, TrainerTimeouts
 from ledger.genesis import Feature
 from tests.fednode.learning import odd_learners
-from tests.fednode.learning.builders import SETTINGS, separable
+from tests.fednode.learning.builders import SETTINGS, save_npz, separable
 
 MODEL = np.zeros(4, dtype=np.int32)
 OWN = "tests.fednode.learning.odd_learners"
