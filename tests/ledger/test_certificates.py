@@ -170,6 +170,13 @@ def test_late_commits_are_merged_and_nothing_else_is() -> None:
     assert merge_votes(certificate, useless, VALIDATORS) == certificate
 
 
+def test_a_late_vote_never_replaces_one_that_is_in() -> None:
+    certificate = make_certificate(votes(QUORUM), VALIDATORS)
+    again = replace(votes((0,))[0], signature=bytes(64))
+
+    assert merge_votes(certificate, [again], VALIDATORS) == certificate
+
+
 def test_headers_name_a_certificate_by_its_hash_and_none_by_zeros() -> None:
     certificate = make_certificate(votes(QUORUM), VALIDATORS)
     merged = merge_votes(certificate, votes((9,)), VALIDATORS)

@@ -285,6 +285,11 @@ BAD_BLOCKS = table(
     ),
     (
         17,
+        "header that names another signer",
+        updates_replaced(lambda _, updates: (replace(updates[0], signer=1), *updates[1:])),
+    ),
+    (
+        17,
         "header signed by another member",
         updates_replaced(
             lambda made, updates: (
