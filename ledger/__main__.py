@@ -12,7 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from ledger.audit import audit
-from ledger.audit_report import AuditReport, Plain, finding_line, report_data, report_lines
+from ledger.audit_report import (
+    AuditReport,
+    Plain,
+    finding_data,
+    finding_line,
+    report_data,
+    report_lines,
+)
 from ledger.encoding import decode
 from ledger.errors import DecodeError
 from ledger.export import scan_export
@@ -38,7 +45,8 @@ def main(arguments: Sequence[str] | None = None, *, scheme: SignatureScheme = ED
         genesis = decode(Genesis, genesis_data)
     except DecodeError as error:
         finding = Finding(height=0, field="genesis", rule="P2", text=str(error))
-        return _say([finding_line(finding)], {"holds": False, "findings": [str(finding)]}, options)
+        data: dict[str, Plain] = {"holds": False, "findings": [finding_data(finding)]}
+        return _say([finding_line(finding)], data, options)
     report = verify(genesis, export_data, model_data, scheme=scheme)
     return _say(report_lines(report), report_data(report), options)
 
@@ -80,7 +88,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _say(lines: Sequence[str], data: dict[str, Plain], options: argparse.Namespace) -> int:
     text = json.dumps(data, indent=2) if options.json else "\n".join(lines)
-    sys.stdout.write(text + "\n")
+    # Names may hold letters that this terminal has not: shown as escapes, never a traceback.
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
     return EXIT_HOLDS if data["holds"] else EXIT_FINDINGS
 
 

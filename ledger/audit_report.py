@@ -74,10 +74,7 @@ def report_data(report: AuditReport) -> dict[str, Plain]:
         "members": members,
         "signers": list(report.signers),
         "results": "as certified, not recomputed",
-        "findings": [
-            {"height": each.height, "field": each.field, "rule": each.rule, "text": each.text}
-            for each in report.findings
-        ],
+        "findings": [finding_data(each) for each in report.findings],
         "cannot_know": list(LIMITS),
     }
 
@@ -107,6 +104,16 @@ def report_lines(report: AuditReport) -> tuple[str, ...]:
     count = len(report.findings)
     lines.append("every check holds" if report.holds else f"NOT VALID: {count} findings")
     return tuple(lines)
+
+
+def finding_data(finding: Finding) -> dict[str, Plain]:
+    """Return one finding as data for JSON."""
+    return {
+        "height": finding.height,
+        "field": finding.field,
+        "rule": finding.rule,
+        "text": finding.text,
+    }
 
 
 def finding_line(finding: Finding) -> str:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -205,7 +206,9 @@ def test_a_genesis_that_is_none_is_a_finding(
     assert main(arguments) == EXIT_FINDINGS
     assert main([*arguments, "--json"]) == EXIT_FINDINGS
 
-    assert "height 0 field genesis rule P2" in capsys.readouterr().out
+    line, _, text = capsys.readouterr().out.partition("\n")
+    assert line.startswith("height 0 field genesis rule P2: ")
+    assert [each["rule"] for each in json.loads(text)["findings"]] == ["P2"]
 
 
 def test_an_export_of_another_chain_is_found(made: Chain, tmp_path: Path) -> None:
@@ -213,6 +216,17 @@ def test_an_export_of_another_chain_is_found(made: Chain, tmp_path: Path) -> Non
     (tmp_path / "genesis").write_bytes(encode(genesis(contract(4, seed=8), keys(4, 8))))
 
     assert main(arguments) == EXIT_FINDINGS
+
+
+def test_letters_that_the_terminal_lacks_do_not_end_in_a_traceback(tmp_path: Path) -> None:
+    made = chain(1, of=replace(contract(4), name="Universitätsklinikum Köln"))
+    command = [sys.executable, "-m", "ledger", *write_files(tmp_path, made)]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (EXIT_HOLDS, "")
+    assert "network   Universit\\xe4tsklinikum K\\xf6ln" in done.stdout
 
 
 def test_the_verifier_runs_with_nothing_but_msgpack_and_pynacl(made: Chain, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -219,6 +220,34 @@ def test_an_inspector_reads_along_while_the_node_appends(tmp_path: Path) -> None
             append(writer, chain, 2)
 
             assert (reader.head, reader.block_at(2)) == (2, chain.blocks[1])
+
+
+def test_an_inspector_reads_what_a_killed_node_left(tmp_path: Path) -> None:
+    """The write-ahead log is still there, and is not folded in by a reader."""
+    chain = stub_chain(2)
+    writer = filled(tmp_path / "node", chain)
+    (tmp_path / "copy").mkdir()
+    for suffix in ("", "-wal"):
+        data = (tmp_path / "node" / f"{DATABASE_NAME}{suffix}").read_bytes()
+        (tmp_path / "copy" / f"{DATABASE_NAME}{suffix}").write_bytes(data)
+    writer.close()
+    before = (tmp_path / "copy" / DATABASE_NAME).read_bytes()
+
+    with Ledger.open(tmp_path / "copy", read_only=True) as reader:
+        assert list(reader.blocks(1, reader.head)) == chain.blocks
+
+    assert (tmp_path / "copy" / DATABASE_NAME).read_bytes() == before
+
+
+def test_a_ledger_may_be_used_from_another_thread(tmp_path: Path) -> None:
+    """A host appends in a worker thread, so that its loop never waits for the disk."""
+    chain = stub_chain(2)
+    with Ledger.create(tmp_path, genesis_of(chain)) as ledger:
+        append(ledger, chain, 1)
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            pool.submit(append, ledger, chain, 2).result()
+
+        assert ledger.head == 2
 
 
 def test_a_reader_cannot_write(tmp_path: Path) -> None:
