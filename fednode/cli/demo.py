@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fednode.cli.network_run import EventsOption, chooser, finish
+from fednode.cli.network_run import EventsOption, announce, chooser, finish
 from fednode.cli.output import JsonOption
 
 
@@ -31,11 +31,20 @@ def demo(
 
     Example: fednode demo --rule mean
     """
-    from fednode.testnet.demo import LIAR, run_demo
-    from fednode.testnet.summary import demo_lines, interrupted_lines
+    announce(
+        "Five hospitals train one model without a server, and hospital-3 lies.",
+        as_json=as_json,
+        events=events,
+    )
 
-    title = "fednode demo: five hospitals, no server, and hospital-3 lies"
-    report = run_demo(folder, seed, rule, chooser(title, as_json=as_json, events=events))
-    is_whole = not report.record.is_interrupted and report.baselines is not None
-    lines = demo_lines(report, liar=LIAR) if is_whole else interrupted_lines(report)
+    from fednode.testnet.demo import LIAR, run_demo
+    from fednode.testnet.summary import demo_lines, interrupted_lines, network_lines
+
+    report = run_demo(folder, seed, rule, chooser(as_json=as_json, events=events))
+    if report.record.is_interrupted:
+        lines = interrupted_lines(report)
+    elif report.baselines is None:
+        lines = network_lines(report)
+    else:
+        lines = demo_lines(report, liar=LIAR)
     finish(report, lines, as_json=as_json, events=events)

@@ -21,27 +21,30 @@ EventsOption = Annotated[
 ]
 
 
-def chooser(
-    title: str, *, as_json: bool, events: bool
-) -> "Callable[[NetworkView, Contract], Display]":
+def chooser(*, as_json: bool, events: bool) -> "Callable[[NetworkView, Contract], Display]":
     """Return what makes the display: a live table only where somebody can watch it."""
     from rich.console import Console
 
     from fednode.testnet.display import EventLines, LiveDisplay, PlainLog, silence
 
     def choose(view: "NetworkView", contract: "Contract") -> "Display":
-        del view, contract
         console = Console(highlight=False)
         if events:
             return EventLines(say)
         if as_json:
             return PlainLog(silence)
         if console.is_terminal and not console.is_dumb_terminal:
-            return LiveDisplay(console, title)
-        say(title)
+            rule = contract.aggregation.rule_id
+            return LiveDisplay(console, f"{len(view.members)} members, no server, rule {rule}")
         return PlainLog(say)
 
     return choose
+
+
+def announce(line: str, *, as_json: bool, events: bool) -> None:
+    """Print what is about to happen, unless a program reads."""
+    if not (as_json or events):
+        say(line)
 
 
 def finish(report: "Report", lines: "Iterable[str]", *, as_json: bool, events: bool) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from fednode.cli import contract_options as terms
 from fednode.cli import data_options as columns
-from fednode.cli.network_run import EventsOption, chooser, finish
+from fednode.cli.network_run import EventsOption, announce, chooser, finish
 from fednode.cli.output import JsonOption
 
 if TYPE_CHECKING:
@@ -128,12 +128,12 @@ def run_testnet(
     own_broker = _broker(broker, username, password_file, ca_file)
     kills = tuple(parse_kill(text) for text in kill or ())
     place = _resumed(context, folder) if resume else _founded(folder, plan, own_broker)
-    title = f"fednode testnet in {place.root}"
+    announce(f"The network is in {place.root}", as_json=as_json, events=events)
     request = RunRequest(
         folder=place,
         broker=own_broker,
         kills=kills,
-        show=chooser(title, as_json=as_json, events=events),
+        show=chooser(as_json=as_json, events=events),
         clock=SystemClock(),
     )
     report = run_network(request)

@@ -221,8 +221,8 @@ def _open_line(view: NetworkView) -> Text:
         return Text("All training rounds are committed.", style="bold green")
     opened = view.open
     if not opened.phase:
-        started = sum(each.is_running for each in view.members)
-        return Text(f"starting: {started} of {len(view.members)} processes run")
+        ready = sum(each.is_connected for each in view.members)
+        return Text(f"starting: {ready} of {len(view.members)} nodes have loaded their rows")
     proposer = "" if opened.proposer is None else f", proposer {_name(view, opened.proposer)}"
     return Text(f"now: height {opened.height}, view {opened.view}{proposer}: {opened.phase}")
 
@@ -253,6 +253,8 @@ def _state(member: MemberView) -> Text:
     if not member.is_running and member.process_id is not None:
         return Text(member.last_words or "ended", style="red")
     words = []
+    if member.is_running and not member.is_connected:
+        words.append("starting")
     if member.is_liar:
         words.append("lies")
     if member.restarts:

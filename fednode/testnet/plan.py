@@ -10,7 +10,7 @@ from fednode.learning.data_spec import DataSpec
 from ledger.genesis import Timeouts
 
 LOCAL_TIMEOUTS: Final = Timeouts(
-    collect_ms=4_000,
+    collect_ms=10_000,
     collect_max_ms=30_000,
     have_grace_ms=150,
     propose_ms=3_000,

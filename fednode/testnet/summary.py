@@ -20,8 +20,7 @@ def network_lines(report: Report) -> tuple[str, ...]:
     lines = [*_result_lines(report), "", *_check_lines(report), ""]
     if report.record.is_interrupted or report.stopped:
         lines.append(f"Go on with:  {command_line('testnet', '--resume', '--dir', _root(report))}")
-    lines += [f"Look closer:  {each}" for each in _commands(report)]
-    return tuple(lines)
+    return (*lines, "Look closer", *_commands(report))
 
 
 def demo_lines(report: Report, *, liar: int) -> tuple[str, ...]:
@@ -40,8 +39,8 @@ def demo_lines(report: Report, *, liar: int) -> tuple[str, ...]:
         *_check_lines(report),
         "",
         "Try next",
-        *(f"  {each}" for each in _commands(report)),
-        f"  {_other_rule(report)}",
+        *_commands(report),
+        *_other_rule(report),
     )
 
 
@@ -139,23 +138,34 @@ def _check_lines(report: Report) -> list[str]:
 
 def _commands(report: Report) -> list[str]:
     first = report.genesis.contract.members[0].name
-    folder = _shown(report.folder.member(first))
+    folder, genesis = _shown(report.folder.member(first)), _shown(report.folder.genesis)
     height = max((check.height for check in report.checks), default=0)
-    commands = [command_line("ledger", "log", folder)]
+    commands = [
+        "  # every block: who proposed it, whose updates are in it, what stood out",
+        f"  {command_line('ledger', 'log', folder)}",
+    ]
     if height:
-        commands.append(command_line("ledger", "show", folder, str(height)))
+        commands += [
+            "  # one block: its model, who signed it, what each update counted",
+            f"  {command_line('ledger', 'show', folder, str(height))}",
+        ]
     if report.metrics is not None:
-        genesis, rows = _shown(report.folder.genesis), _shown(report.folder.test_rows)
-        model = ("model", "predict", _shown(report.folder.model_file))
-        commands.append(command_line(*model, "--genesis", genesis, "--data", rows))
+        model, rows = _shown(report.folder.model_file), _shown(report.folder.test_rows)
+        export = _shown(report.folder.export(first))
+        commands += [
+            "  # what an auditor does, with nothing but these three files",
+            f"  {command_line('ledger', 'verify', export, '--genesis', genesis, '--model', model)}",
+            "  # use the model, here on the held-out rows",
+            f"  {command_line('model', 'predict', model, '--genesis', genesis, '--data', rows)}",
+        ]
     return commands
 
 
-def _other_rule(report: Report) -> str:
+def _other_rule(report: Report) -> list[str]:
     is_mean = report.genesis.contract.aggregation.rule_id == MEAN_RULE
     other = ROBUST_RULE if is_mean else MEAN_RULE
     why = "the same liar, kept out" if is_mean else "the same liar against a plain average"
-    return f"{command_line('demo', '--rule', other)}    # {why}"
+    return [f"  # {why}", f"  {command_line('demo', '--rule', other)}"]
 
 
 def _root(report: Report) -> str:

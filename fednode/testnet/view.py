@@ -58,6 +58,7 @@ class MemberView:
     is_liar: bool = False
     process_id: int | None = None
     is_running: bool = False
+    is_connected: bool = False
     height: int = 0
     training_round: int = 0
     restarts: int = 0
@@ -110,8 +111,10 @@ class NetworkView:
         match event.get("event"):
             case "process":
                 self._started(self.members[number], int(event["process_id"]))
+            case "connected" | "disconnected":
+                self.members[number].is_connected = event["event"] == "connected"
             case "exit":
-                self.members[number].is_running = False
+                self.members[number].is_running = self.members[number].is_connected = False
                 self.members[number].last_words = str(event["text"])
             case "phase":
                 self._phase(event)
@@ -149,6 +152,7 @@ class NetworkView:
         if member.process_id is not None:
             member.restarts += 1
         member.process_id, member.is_running, member.last_words = process_id, True, ""
+        member.is_connected = False
 
     def _phase(self, event: Event) -> None:
         height, view, proposer = event.get("height"), event.get("view"), event.get("proposer")
