@@ -2,15 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Final
 
 from ledger.encoding import domain_tag, encode
 from ledger.errors import CertificateError
 from ledger.keys import ED25519, SignatureScheme, Signed, signing_bytes
 from ledger.powers import ValidatorSet
 from ledger.records import ZERO_DIGEST, QuorumCertificate, Vote
-
-DECODABLE: Final[tuple[object, ...]] = (QuorumCertificate, Signed[Vote])
 
 
 def make_certificate(votes: Sequence[Signed[Vote]], validators: ValidatorSet) -> QuorumCertificate:

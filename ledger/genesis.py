@@ -39,6 +39,11 @@ class Role(IntFlag):
     VALIDATOR = 2
 
 
+# Plain integers: the operators of flags are slow, and roles are asked for at every message.
+_TRAINER: Final = int(Role.TRAINER)
+_VALIDATOR: Final = int(Role.VALIDATOR)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """One organisation of the contract; its number is its place in the list."""
@@ -51,12 +56,12 @@ class Member:
     @property
     def is_trainer(self) -> bool:
         """Whether the member may send updates."""
-        return bool(self.roles & Role.TRAINER)
+        return bool(self.roles & _TRAINER)
 
     @property
     def is_validator(self) -> bool:
         """Whether the member votes."""
-        return bool(self.roles & Role.VALIDATOR)
+        return bool(self.roles & _VALIDATOR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +192,9 @@ class Genesis:
 
     contract: Contract
     signatures: Annotated[tuple[FounderSignature, ...], Items(MEMBERS_MAX)]
+
+
+DECODABLE: Final[tuple[object, ...]] = (Contract, Genesis)
 
 
 def chain_id(contract: Contract) -> bytes:

@@ -15,7 +15,6 @@ from ledger.records import BlockKind, HaveList, UpdateHeader, header_digest
 from ledger.reputation import contribution_weights, sample_clip
 from ledger.state import State
 
-DECODABLE: Final[tuple[object, ...]] = (Signed[HaveList], Signed[UpdateHeader])
 EMPTY_VIEW_MIN: Final = 4
 """Earliest view in which a proposer gives up on the updates of a height (rule P15)."""
 

@@ -295,6 +295,16 @@ class Block:
     last_certificate: Annotated[tuple[QuorumCertificate, ...], Items(1)]
 
 
+DECODABLE: Final[tuple[object, ...]] = (
+    Block,
+    QuorumCertificate,
+    SignedUpdate,
+    SignedHave,
+    SignedProposal,
+    SignedVote,
+)
+
+
 @lru_cache(maxsize=256)
 def block_id(header: BlockHeader) -> bytes:
     """Return the 32-byte id that votes name."""

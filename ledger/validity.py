@@ -7,10 +7,9 @@ is recomputed elsewhere (rule P13); here only their shape is checked.
 A test switches a check off by passing the other ones.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Final, TypeAlias
+from typing import Final
 
 from ledger.building import (
     BLOCK_VERSION,
@@ -21,87 +20,21 @@ from ledger.building import (
 )
 from ledger.certificates import certificate_hash, check_certificate
 from ledger.election import proposer_of
-from ledger.errors import CertificateError, SignatureError
+from ledger.errors import CertificateError
 from ledger.findings import Finding
 from ledger.genesis import Contract, public_keys
 from ledger.inclusion import (
-    Vouched,
-    empty_view,
     has_have_quorum,
-    header_key,
     need,
     opens_for_training,
-    qualified,
-    vouched,
     weighted_contributions,
 )
-from ledger.keys import ED25519, SignatureScheme, Signed, StatementT, verify
+from ledger.keys import ED25519, SignatureScheme
 from ledger.merkle import EMPTY_ROOT
 from ledger.powers import validators_hash
-from ledger.records import Block, BlockHeader, BlockKind, Phase, UpdateHeader
-from ledger.state import State, apply, state_root
-
-Problems: TypeAlias = Iterator[tuple[str, str]]
-"""(field, text) of each contradiction."""
-
-
-# Not slotted: what several checks need is computed once per block.
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    """A block under examination, the state below it and what follows from both."""
-
-    contract: Contract
-    state: State
-    block: Block
-    scheme: SignatureScheme
-
-    @property
-    def header(self) -> BlockHeader:
-        """The block's header."""
-        return self.block.header
-
-    @property
-    def height(self) -> int:
-        """The height that the block must have."""
-        return self.state.height + 1
-
-    @cached_property
-    def vouched(self) -> tuple[Vouched, ...]:
-        """What blocking power lists in the block's HAVEs."""
-        return vouched(self.block.haves, self.state.validators)
-
-    @cached_property
-    def keys(self) -> tuple[Vouched, ...]:
-        """What the block's headers are listed as, in their order."""
-        return tuple(header_key(self.state, each) for each in self.block.updates)
-
-    @cached_property
-    def included(self) -> tuple[Signed[UpdateHeader], ...]:
-        """The updates that count, if the block is one that aggregates."""
-        known = dict(zip(self.keys, self.block.updates, strict=True))
-        headers = [known[key] for key in self.vouched if key in known]
-        return qualified(self.contract, self.state, headers)
-
-    @cached_property
-    def after(self) -> State:
-        """The state that the block leads to."""
-        return apply(self.contract, self.state, self.block)
-
-    @property
-    def is_late(self) -> bool:
-        """Whether the block was created in a view that gives up on updates (rule P15)."""
-        return self.header.created_view >= empty_view(self.contract)
-
-    def signature_problem(self, signed: Signed[StatementT], *, member: int, field: str) -> Problems:
-        """Yield what is wrong with the signature of a statement that `member` must have signed."""
-        keys = public_keys(self.contract)
-        if member >= len(keys) or signed.signer != member:
-            yield field, f"expected a signature of a member, got member {signed.signer}"
-            return
-        try:
-            verify(signed, keys[member], chain_id=self.state.chain_id, scheme=self.scheme)
-        except SignatureError as error:
-            yield field, str(error)
+from ledger.records import Block, BlockKind, Phase
+from ledger.state import State, state_root
+from ledger.subject import Problems, Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
