@@ -1,0 +1,97 @@
+"""Cuts, silences and power cuts that stopped earlier drafts of the protocol."""
+
+from itertools import cycle
+
+from typing_extensions import override
+
+from consensus.messages import CertificateMessage, Message, VoteMessage
+from ledger.election import schedule
+from ledger.records import NIL, Phase, Vote, block_id
+from ledger.state import initial_state
+from tests.simulation.contracts import make_contract
+from tests.simulation.disk import Disk
+from tests.simulation.node import Node
+from tests.simulation.settings import Settings
+from tests.simulation.world import World
+
+DECIDE_MS = 60_000
+
+
+def test_a_cut_link_among_three_of_four_is_forgotten_once_the_network_is_perfect() -> None:
+    """Rule P35: without entry proofs two nodes that lost each other's votes wait for ever."""
+    world = World(Settings(seed=21, byzantine=((3, "silent"),), faulty_ms=1))
+    world.start()
+    world.network.cut(1, frozenset({(0, 1), (1, 0)}))
+    world.run_until(lambda: world.now >= 20_000, within_ms=30_000)
+    before = max(node.height for node in world.nodes)
+
+    world.network.join(1)
+    honest = [world.nodes[member] for member in world.honest]
+    world.run_until(lambda: all(node.height >= before + 3 for node in honest), within_ms=DECIDE_MS)
+
+    world.end()
+
+
+def test_short_one_way_partitions_never_stop_the_heights() -> None:
+    """Rules P29, P35: who missed the votes of a view catches up from what is said again."""
+    world = World(Settings(seed=22, faulty_ms=1))
+    world.start()
+    links = cycle(
+        frozenset((source, target) for target in range(4) if target != source)
+        for source in range(4)
+    )
+
+    def cut() -> None:
+        world.network.cut(1, next(links))
+        world.at(700, join)
+
+    def join() -> None:
+        world.network.join(1)
+        world.at(700, cut)
+
+    world.at(0, cut)
+    world.run_until(lambda: all(node.height >= 5 for node in world.nodes), within_ms=4 * DECIDE_MS)
+
+    world.end()
+
+
+def test_a_power_cut_after_three_commits_keeps_the_block_although_its_proposer_is_gone() -> None:
+    """Rule P60: block and bodies are durable before a vote, so three of four can finish."""
+    settings = Settings(seed=23, faulty_ms=1)
+    contract = make_contract(settings)
+    proposer = schedule(contract, initial_state(contract))[0]
+    world = World(settings, node_class=CommitKeeper)
+    keepers = [node for node in world.nodes if isinstance(node, CommitKeeper)]
+    others = [node for node in keepers if node.member != proposer]
+    world.start()
+    world.run_until(lambda: all(node.kept for node in others), within_ms=DECIDE_MS)
+    locked = {vote.block_id for node in others for vote in node.kept}
+    for node in keepers:
+        node.is_keeping = False
+        node.crash()
+    world.nodes[proposer].leave()
+
+    world.run_until(lambda: all(node.height >= 1 for node in others), within_ms=DECIDE_MS)
+
+    assert {block_id(node.disk.block_at(1).header) for node in others} == locked
+    assert len(locked) == 1
+
+
+class CommitKeeper(Node):
+    """Its COMMITs for a block are signed, but until the power cut nobody receives them."""
+
+    def __init__(self, world: World, member: int, disk: Disk) -> None:
+        super().__init__(world, member, disk)
+        self.is_keeping = True
+        self.kept: list[Vote] = []
+
+    @override
+    def emit(self, target: int, message: Message) -> None:
+        if self.is_keeping and isinstance(message, CertificateMessage):
+            return
+        if self.is_keeping and isinstance(message, VoteMessage):
+            vote = message.vote.statement
+            if vote.phase is Phase.COMMIT and vote.block_id != NIL:
+                self.kept.append(vote)
+                return
+        super().emit(target, message)

@@ -1,0 +1,99 @@
+"""A stand-in for aggregation: the id of the new model is a hash of what goes into it.
+
+Deterministic and cheap, and as sensitive as the real one to which updates count with which weights.
+"""
+
+from dataclasses import replace
+from hashlib import sha256
+
+from consensus.effects import BuildBlock, Train
+from ledger.building import (
+    Draft,
+    aggregate_results,
+    build_block,
+    expected_weights,
+    unchanged_results,
+)
+from ledger.genesis import Contract
+from ledger.inclusion import included
+from ledger.keys import Signed
+from ledger.records import Block, BlockKind, Flag, HaveList, Results, UpdateHeader
+from ledger.state import State
+
+OUTLIER_SHARE = 16
+"""One update in so many is flagged, by its id."""
+
+
+def results_of(
+    contract: Contract,
+    state: State,
+    haves: tuple[Signed[HaveList], ...],
+    updates: tuple[Signed[UpdateHeader], ...],
+) -> Results:
+    """The results that everybody who has the bodies comes to."""
+    weighted = expected_weights(contract, state, haves, updates)
+    digest = sha256(state.model_id)
+    for update, weight in weighted:
+        digest.update(update.statement.update_id + weight.to_bytes(8, "big"))
+    return aggregate_results(
+        weighted,
+        [_flag(update.statement.update_id) for update, _ in weighted],
+        model_id=digest.digest(),
+        optimizer_id=sha256(b"optimizer" + digest.digest()).digest(),
+    )
+
+
+def build(contract: Contract, state: State, order: BuildBlock, *, is_wrong: bool = False) -> Block:
+    """The block that an order asks for; `is_wrong` claims a model that nobody else will find."""
+    if order.kind is BlockKind.EMPTY:
+        results = unchanged_results(state)
+    else:
+        results = results_of(contract, state, order.haves, order.updates)
+    if is_wrong:
+        results = replace(results, model_id=sha256(b"wrong" + results.model_id).digest())
+    draft = Draft(
+        view=order.view,
+        kind=order.kind,
+        time_ms=order.time_ms,
+        haves=order.haves,
+        updates=order.updates,
+        last_certificate=order.last_certificate,
+        results=results,
+    )
+    return build_block(contract, state, draft)
+
+
+def recomputes(contract: Contract, state: State, block: Block) -> bool:
+    """Whether the results in a block are those that its bodies make (rule P13)."""
+    if block.header.kind is BlockKind.EMPTY:
+        expected = unchanged_results(state)
+    else:
+        expected = results_of(contract, state, block.haves, block.updates)
+    return block.header.results == expected
+
+
+def needed_bodies(contract: Contract, state: State, order: BuildBlock | Block) -> set[bytes]:
+    """Ids of the bodies that building or checking reads."""
+    if isinstance(order, Block):
+        is_empty = order.header.kind is BlockKind.EMPTY
+    else:
+        is_empty = order.kind is BlockKind.EMPTY
+    if is_empty:
+        return set()
+    updates = included(contract, state, order.haves, order.updates)
+    return {state.model_id, *(each.statement.update_id for each in updates)}
+
+
+def update_id_of(member: int, order: Train, incarnation: int) -> bytes:
+    """Id of a trained update; salted, so that training again after a crash gives another body."""
+    text = b"%d %d %d" % (member, order.height, incarnation)
+    return sha256(text + order.base_model_id).digest()
+
+
+def false_body_id(body_id: bytes) -> bytes:
+    """Id of the other body of a trainer that sends two."""
+    return sha256(b"other" + body_id).digest()
+
+
+def _flag(update_id: bytes) -> Flag:
+    return Flag.OUTLIER if update_id[0] % OUTLIER_SHARE == 0 else Flag.REGULAR

@@ -1,0 +1,57 @@
+"""Bodies of updates and models, by their ids: what waits for them, and pulling what is missing."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tests.simulation.packets import BodyPull
+
+if TYPE_CHECKING:
+    from tests.simulation.node import Node
+
+PULL_MS = 400
+
+
+class Bodies:
+    """What one incarnation of a node does to get the bodies that it needs."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self._wanted: dict[bytes, list[Callable[[], None]]] = {}
+        self._pulls = 0
+        self._is_pulling = False
+
+    def store(self, body_id: bytes) -> None:
+        """Make a body durable and go on with what waited for it."""
+        held = self._node.disk.bodies
+        if body_id in held:
+            return
+        held.add(body_id)
+        for resume in self._wanted.pop(body_id, ()):
+            if self._node.bodies is self:
+                resume()
+
+    def require(self, body_ids: set[bytes], resume: Callable[[], None]) -> None:
+        """Call `resume` when all bodies are here; pull what is missing."""
+        missing = sorted(body_ids - self._node.disk.bodies)
+        if not missing:
+            resume()
+            return
+        again = partial(self.require, body_ids, resume)
+        self._wanted.setdefault(missing[0], []).append(again)
+        if not self._is_pulling:
+            self._is_pulling = True
+            self._node.later(PULL_MS, self._pull)
+
+    def _pull(self) -> None:
+        """Ask the next member for every body that is still missing."""
+        if not self._wanted:
+            self._is_pulling = False
+            return
+        node = self._node
+        self._pulls += 1
+        target = (node.member + self._pulls) % node.world.settings.members
+        if target != node.member:
+            for body_id in self._wanted:
+                node.world.send(node.member, target, BodyPull(body_id=body_id))
+        node.later(PULL_MS, self._pull)

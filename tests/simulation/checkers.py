@@ -1,0 +1,265 @@
+"""What must hold at every step of every run, whatever the faults; a breach is a `ViolationError`.
+
+The checkers see everything that is said and every block that is decided. They keep an auditor's own
+copy of the chain, computed from the genesis alone.
+"""
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from consensus.effects import CommitBlock, Notice, Progress, ReportContradiction
+from consensus.messages import (
+    CertificateMessage,
+    EntryProofMessage,
+    HaveMessage,
+    Message,
+    ProposalMessage,
+    UpdateMessage,
+    VoteMessage,
+)
+from ledger.certificates import check_certificate, signers
+from ledger.errors import CertificateError
+from ledger.genesis import Contract, chain_id
+from ledger.keys import SignatureScheme, Signed
+from ledger.powers import ValidatorSet, cap_budget
+from ledger.records import (
+    FRESH,
+    NIL,
+    BlockHeader,
+    HaveList,
+    Phase,
+    Proposal,
+    QuorumCertificate,
+    UpdateHeader,
+    Vote,
+    block_id,
+)
+from ledger.state import State, apply, initial_state, state_root
+from ledger.validity import check_block
+from tests.simulation.aggregate import recomputes
+from tests.simulation.buffers import check_buffers
+from tests.simulation.packets import ViolationError
+
+if TYPE_CHECKING:
+    from tests.simulation.node import Node
+
+Slot = tuple[object, ...]
+Said = Proposal | Vote | HaveList | UpdateHeader
+
+
+class Checkers:
+    """All promises of the protocol, checked from outside."""
+
+    def __init__(
+        self, contract: Contract, scheme: SignatureScheme, honest: tuple[int, ...]
+    ) -> None:
+        self.decided: dict[int, bytes] = {}
+        self.certificates: set[tuple[Phase, int, int, bytes]] = set()
+        self.views: set[tuple[int, int]] = set()
+        self.kinds: dict[int, str] = {}
+        self.accused: set[int] = set()
+        self.lock_refusals = 0
+        self._contract = contract
+        self._chain_id = chain_id(contract)
+        self._public_keys = tuple(member.public_key for member in contract.members)
+        self._scheme = scheme
+        self._honest = frozenset(honest)
+        self._states: list[State] = [initial_state(contract)]
+        self._slots: dict[Slot, Said] = {}
+        self._locks: dict[int, Vote] = {}
+        self._prepares: dict[tuple[int, int, bytes], dict[int, set[int]]] = defaultdict(
+            lambda: defaultdict(set)
+        )
+
+    # --- what is said ---------------------------------------------------------------------------
+
+    def on_said(self, node: "Node", message: Message) -> None:
+        """Look at everything that a node signed in a message it is about to send."""
+        match message:
+            case VoteMessage():
+                self._on_statement(node, message.vote)
+                if message.reason.startswith("locked") and node.member in self._honest:
+                    self.lock_refusals += 1
+            case ProposalMessage():
+                self._on_statement(node, message.proposal)
+                for certificate in message.certificate:
+                    self._on_certificate(node, certificate)
+            case HaveMessage():
+                self._on_statement(node, message.have)
+            case UpdateMessage():
+                self._on_statement(node, message.update)
+            case EntryProofMessage():
+                for vote in message.votes:
+                    self._on_statement(node, vote)
+            case CertificateMessage():
+                self._on_certificate(node, message.certificate)
+            case _:
+                pass
+
+    def _on_statement(self, node: "Node", signed: Signed[Said]) -> None:
+        statement, member = signed.statement, signed.signer
+        if member != node.member:
+            return
+        if isinstance(statement, Vote) and statement.phase is Phase.PREPARE:
+            where = (statement.height, statement.view, statement.block_id)
+            self._prepares[where][statement.valid_view].add(member)
+        if member not in self._honest:
+            return
+        first = self._slots.setdefault(_slot(member, statement), statement)
+        if first is statement:
+            if isinstance(statement, Vote) and statement.block_id != NIL:
+                self._check_lock(member, statement)
+        elif first != statement:
+            raise ViolationError(f"equivocation by honest member {member}: {first}, {statement}")
+
+    def _check_lock(self, member: int, vote: Vote) -> None:
+        """Rules P22, P23 and P25, from what was said by anybody so far."""
+        if vote.phase is Phase.COMMIT:
+            if not self._has_prepare_quorum(vote.height, vote.view, vote.block_id):
+                raise ViolationError(f"member {member} committed without a PREPARE quorum: {vote}")
+            self._locks[member] = vote
+            return
+        lock = self._locks.get(member)
+        if (
+            lock is not None
+            and lock.height == vote.height
+            and lock.view < vote.view
+            and lock.block_id != vote.block_id
+            and vote.valid_view < lock.view
+        ):
+            raise ViolationError(f"member {member} locked by {lock} prepared {vote}")
+        if vote.valid_view != FRESH and not self._has_prepare_quorum(
+            vote.height, vote.valid_view, vote.block_id
+        ):
+            raise ViolationError(f"member {member} prepared without a certificate: {vote}")
+
+    def _has_prepare_quorum(self, height: int, view: int, block: bytes) -> bool:
+        validators = self.validators_of(height)
+        return any(
+            3 * sum(map(validators.power_of, members)) > 2 * validators.total
+            for members in self._prepares[height, view, block].values()
+        )
+
+    def _on_certificate(self, node: "Node", certificate: QuorumCertificate) -> None:
+        """An honest node's certificate holds; a liar's own votes may be known from it only."""
+        if certificate.height > len(self._states):
+            return
+        if node.member in self._honest:
+            self._check_certificate(certificate)
+            self.certificates.add(
+                (certificate.phase, certificate.height, certificate.view, certificate.block_id)
+            )
+        if certificate.phase is Phase.PREPARE:
+            members = signers(certificate, self.validators_of(certificate.height))
+            where = (certificate.height, certificate.view, certificate.block_id)
+            liars = set(members) - self._honest
+            self._prepares[where][certificate.valid_view].update(liars)
+
+    # --- what is decided ------------------------------------------------------------------------
+
+    def validators_of(self, height: int) -> ValidatorSet:
+        """The set of a height, from the auditor's own chain."""
+        return self._states[height - 1].validators
+
+    def on_commit(self, node: "Node", effect: CommitBlock) -> None:
+        """Check a decision before it reaches the node's ledger."""
+        if node.member not in self._honest:
+            return
+        header = effect.block.header
+        height, own_id = header.height, block_id(header)
+        if height != node.height + 1:
+            raise ViolationError(f"prefix: member {node.member} appends {height} to {node.height}")
+        if height > len(self._states):
+            raise ViolationError(f"prefix: height {height} decided before its parent")
+        other = self.decided.setdefault(height, own_id)
+        if other != own_id:
+            raise ViolationError(
+                f"agreement: height {height} decided as {other.hex()[:8]} and, by member"
+                f" {node.member}, as {own_id.hex()[:8]}"
+            )
+        certificate = effect.certificate
+        if (certificate.phase, certificate.height, certificate.block_id) != (
+            Phase.COMMIT,
+            height,
+            own_id,
+        ):
+            raise ViolationError(f"certificate of another block decides height {height}")
+        self._check_certificate(certificate)
+        if height == len(self._states):
+            self._audit(effect)
+        if effect.state is not self._states[height] and effect.state != self._states[height]:
+            raise ViolationError(f"state of member {node.member} differs at height {height}")
+
+    def _check_certificate(self, certificate: QuorumCertificate) -> None:
+        try:
+            check_certificate(
+                certificate,
+                self.validators_of(certificate.height),
+                self._public_keys,
+                chain_id=self._chain_id,
+                scheme=self._scheme,
+            )
+        except CertificateError as error:
+            raise ViolationError(f"certificate: {error}") from None
+
+    def _audit(self, effect: CommitBlock) -> None:
+        """Check a decided block as an outsider does, from genesis and blocks alone."""
+        block, parent = effect.block, self._states[-1]
+        findings = check_block(self._contract, parent, block, scheme=self._scheme)
+        if findings:
+            raise ViolationError(f"validity: height {block.header.height}: {findings}")
+        if not recomputes(self._contract, parent, block):
+            raise ViolationError(f"validity: results of height {block.header.height} are wrong")
+        state = apply(self._contract, parent, block)
+        if state_root(state) != block.header.state_root:
+            raise ViolationError(f"state root of height {block.header.height} differs")
+        self._check_cap(state)
+        self.kinds[block.header.height] = block.header.kind.name
+        self._states.append(state)
+
+    def _check_cap(self, state: State) -> None:
+        """Rule P41: the heaviest validators within the budget stay below a third."""
+        powers = sorted(each.power for each in state.validators.validators)
+        budget = cap_budget(self._contract.byzantine_budget, len(powers))
+        heaviest = sum(powers[len(powers) - budget :])
+        is_held = 3 * heaviest < sum(powers) if budget else set(powers) == {1}
+        if not is_held:
+            raise ViolationError(f"cap: powers {powers} with budget {budget}")
+
+    # --- what is shown --------------------------------------------------------------------------
+
+    def on_contradiction(self, node: "Node", effect: ReportContradiction) -> None:
+        """Only liars may ever be accused."""
+        if node.member not in self._honest:
+            return
+        if effect.member in self._honest or effect.first == effect.second:
+            raise ViolationError(f"member {node.member} accuses honest member {effect.member}")
+        self.accused.add(effect.member)
+
+    def on_display(self, node: "Node", effect: Notice | Progress) -> None:
+        """Count the views that honest nodes entered."""
+        if isinstance(effect, Progress) and node.member in self._honest and effect.view > 0:
+            self.views.add((effect.height, effect.view))
+
+    def check_end(self, nodes: list["Node"]) -> None:
+        """Bounded buffers, and ledgers that are prefixes of one another."""
+        for member in self._honest:
+            node = nodes[member]
+            check_buffers(node)
+            for height in range(1, node.height + 1):
+                header: BlockHeader = node.disk.block_at(height).header
+                if block_id(header) != self.decided[height]:
+                    raise ViolationError(f"prefix: ledger of member {member} at {height}")
+
+
+def _slot(member: int, statement: Said) -> Slot:
+    """What a member may sign only once (rule P60)."""
+    match statement:
+        case Vote():
+            return (member, statement.phase, statement.height, statement.view)
+        case Proposal():
+            return (member, "proposal", statement.height, statement.view)
+        case HaveList():
+            return (member, "have", statement.height)
+        case UpdateHeader():
+            return (member, "update", statement.height)

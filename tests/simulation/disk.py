@@ -1,0 +1,140 @@
+"""What survives a crash: in memory for most seeds, in the ledger's real store for some."""
+
+from pathlib import Path
+from typing import Protocol
+
+from consensus.record import INITIAL_RECORD, SafetyRecord
+from ledger.encoding import decode, encode
+from ledger.genesis import Contract
+from ledger.keys import Signed
+from ledger.records import Block, Proposal, QuorumCertificate
+from ledger.state import State, initial_state
+from ledger.store import Ledger
+from tests.simulation.contracts import sign_genesis
+from tests.simulation.settings import Settings
+
+SavedProposal = tuple[Signed[Proposal], Block]
+
+
+class Disk(Protocol):
+    """What a host keeps: the signer's record, proposals, the ledger and bodies."""
+
+    bodies: set[bytes]
+    pushed: set[tuple[int, bytes]]
+
+    @property
+    def state(self) -> State: ...
+    def save_record(self, record: SafetyRecord) -> None: ...
+    def load_record(self) -> SafetyRecord: ...
+    def save_proposal(self, proposal: Signed[Proposal], block: Block) -> None: ...
+    def proposals(self, height: int) -> tuple[SavedProposal, ...]: ...
+    def append(self, block: Block, certificate: QuorumCertificate, state: State) -> None: ...
+    def block_at(self, height: int) -> Block: ...
+    def certificate_at(self, height: int) -> QuorumCertificate | None: ...
+    def crash(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class MemoryDisk:
+    """A disk that keeps what it was given."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.bodies = {contract.model.initial_model_id}
+        self.pushed: set[tuple[int, bytes]] = set()
+        self._record = INITIAL_RECORD
+        self._proposals: list[SavedProposal] = []
+        self._blocks: list[Block] = []
+        self._certificates: list[QuorumCertificate] = []
+        self._state = initial_state(contract)
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    def save_record(self, record: SafetyRecord) -> None:
+        self._record = record
+
+    def load_record(self) -> SafetyRecord:
+        # Through its bytes, as a restart reads it.
+        return decode(SafetyRecord, encode(self._record))
+
+    def save_proposal(self, proposal: Signed[Proposal], block: Block) -> None:
+        self._proposals.append((proposal, block))
+
+    def proposals(self, height: int) -> tuple[SavedProposal, ...]:
+        return tuple(
+            sorted(
+                (saved for saved in self._proposals if saved[0].statement.height == height),
+                key=lambda saved: saved[0].statement.view,
+            )
+        )
+
+    def append(self, block: Block, certificate: QuorumCertificate, state: State) -> None:
+        self._blocks.append(block)
+        self._certificates.append(certificate)
+        self._state = state
+        height = block.header.height
+        self._proposals = [each for each in self._proposals if each[0].statement.height > height]
+
+    def block_at(self, height: int) -> Block:
+        return self._blocks[height - 1]
+
+    def certificate_at(self, height: int) -> QuorumCertificate | None:
+        """The canonical certificate where the next block has it, else the own one (rule P51)."""
+        if not 1 <= height <= len(self._blocks):
+            return None
+        if height < len(self._blocks):
+            return self._blocks[height].last_certificate[0]
+        return self._certificates[height - 1]
+
+    def crash(self) -> None:
+        """Nothing that was written is lost."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class StoreDisk:
+    """The ledger's real store in a folder; a crash closes and reopens it."""
+
+    def __init__(self, contract: Contract, folder: Path, settings: Settings) -> None:
+        self.bodies = {contract.model.initial_model_id}
+        self.pushed: set[tuple[int, bytes]] = set()
+        self._folder = folder
+        self._ledger = Ledger.create(folder, sign_genesis(contract, settings))
+        self._state = self._ledger.state
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    def save_record(self, record: SafetyRecord) -> None:
+        self._ledger.save_record(encode(record))
+
+    def load_record(self) -> SafetyRecord:
+        data = self._ledger.load_record()
+        return INITIAL_RECORD if data is None else decode(SafetyRecord, data)
+
+    def save_proposal(self, proposal: Signed[Proposal], block: Block) -> None:
+        self._ledger.save_proposal(proposal, block)
+
+    def proposals(self, height: int) -> tuple[SavedProposal, ...]:
+        return self._ledger.load_proposals(height)
+
+    def append(self, block: Block, certificate: QuorumCertificate, state: State) -> None:
+        self._ledger.append(block, certificate, state)
+        self._state = state
+
+    def block_at(self, height: int) -> Block:
+        return self._ledger.block_at(height)
+
+    def certificate_at(self, height: int) -> QuorumCertificate | None:
+        return self._ledger.certificate_at(height) if 1 <= height <= self._ledger.head else None
+
+    def crash(self) -> None:
+        self._ledger.close()
+        self._ledger = Ledger.open(self._folder)
+        self._state = self._ledger.state
+
+    def close(self) -> None:
+        self._ledger.close()

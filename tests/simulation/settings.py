@@ -1,0 +1,93 @@
+"""What one seed draws: the contract's numbers, and which faults are on (each independently)."""
+
+from dataclasses import dataclass
+
+from tests.simulation.chance import make_random
+
+STRATEGIES = (
+    "equivocator",
+    "echoer",
+    "favourer",
+    "favourer",
+    "forgetter",
+    "nuller",
+    "silent",
+    "wrong_aggregate",
+    "withholder",
+    "slow",
+)
+REAL_EVERY = 20
+"""One seed in so many runs with Ed25519 and the ledger's store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that makes one run; equal settings give equal runs."""
+
+    seed: int
+    validators: int = 4
+    spectators: int = 0
+    byzantine_budget: int = 1
+    trainer_budget: int = 1
+    samples: tuple[int, ...] = (100, 100, 100, 100)
+    byzantine: tuple[tuple[int, str], ...] = ()
+    is_real: bool = False
+    loss: float = 0.0
+    duplication: float = 0.0
+    delay_ms: int = 10
+    has_heavy_tail: bool = False
+    has_echo: bool = False
+    skews_ms: tuple[int, ...] = (0, 0, 0, 0)
+    partitions: int = 0
+    pauses: int = 0
+    crashes: int = 0
+    power_cuts: int = 0
+    stragglers: int = 0
+    faulty_ms: int = 0
+    heights: int = 5
+
+    @property
+    def members(self) -> int:
+        """Number of members; the last `spectators` of them train and do not vote."""
+        return self.validators + self.spectators
+
+
+def draw_settings(seed: int, *, heights: int = 5) -> Settings:
+    """Draw the swarm of one seed: every fault is on or off by a coin of its own."""
+    rng = make_random(f"settings/{seed}")
+    validators = rng.choice((4, 4, 4, 7))
+    spectators = int(rng.random() < 0.1)
+    members = validators + spectators
+    tolerated = (validators - 1) // 3
+    budget = rng.choice((tolerated, tolerated, tolerated, 0))
+    is_unequal = rng.random() < 0.5
+    liars = rng.randint(1, budget) if budget and rng.random() < 0.6 else 0
+    has = {name: rng.random() < 0.5 for name in ("loss", "copies", "tail", "skew", "slow")}
+    return Settings(
+        seed=seed,
+        validators=validators,
+        spectators=spectators,
+        byzantine_budget=budget,
+        trainer_budget=rng.randint(0, min(budget, (members - 1) // 3)),
+        samples=tuple(
+            rng.choice((10, 50, 100, 1000)) if is_unequal else 100 for _ in range(members)
+        ),
+        byzantine=tuple(
+            (member, rng.choice(STRATEGIES))
+            for member in sorted(rng.sample(range(validators), liars))
+        ),
+        is_real=seed % REAL_EVERY == REAL_EVERY - 1,
+        loss=rng.uniform(0.0, 0.3) if has["loss"] else 0.0,
+        duplication=rng.uniform(0.0, 0.5) if has["copies"] else 0.0,
+        delay_ms=rng.choice((1, 10, 100)),
+        has_heavy_tail=has["tail"],
+        has_echo=rng.random() < 0.3,
+        skews_ms=tuple(rng.randint(-3000, 3000) if has["skew"] else 0 for _ in range(members)),
+        partitions=rng.randint(1, 4) if rng.random() < 0.5 else 0,
+        pauses=rng.randint(1, 3) if rng.random() < 0.3 else 0,
+        crashes=rng.randint(1, 6) if rng.random() < 0.5 else 0,
+        power_cuts=int(rng.random() < 0.15),
+        stragglers=int(has["slow"]),
+        faulty_ms=rng.randint(2_000, 9_000),
+        heights=heights,
+    )

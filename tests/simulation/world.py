@@ -1,0 +1,257 @@
+"""The simulated world: virtual time, the network, the nodes and the faults of one seed.
+
+One heap of (time, sequence) orders everything that happens and one `Random` decides whatever is
+left to chance, so equal settings give equal runs: `digest` hashes all events.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from heapq import heappop, heappush
+from pathlib import Path
+
+from consensus.effects import Input
+from consensus.messages import Message
+from consensus.verification import verify_message
+from ledger import validity
+from ledger.errors import LedgerError
+from ledger.findings import Finding
+from ledger.genesis import Contract, chain_id
+from ledger.keys import ED25519, SignatureScheme
+from ledger.records import Block
+from ledger.state import State
+from tests.simulation.byzantine import ByzantineNode
+from tests.simulation.chance import make_random
+from tests.simulation.checkers import Checkers
+from tests.simulation.contracts import make_contract
+from tests.simulation.disk import Disk, MemoryDisk, StoreDisk
+from tests.simulation.faults import plan_faults
+from tests.simulation.network import Network
+from tests.simulation.node import Node
+from tests.simulation.packets import Packet, ViolationError
+from tests.simulation.patching import replaced
+from tests.simulation.scheme import MemoScheme, StubScheme
+from tests.simulation.settings import Settings
+
+HEALED_MS_PER_HEIGHT = 120_000
+EVENTS_MAX = 2_000_000
+"""A run with more events than this is one that never ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one run did."""
+
+    digest: str
+    virtual_ms: int
+    healed_ms: int
+    events: int
+    counts: Counter[str]
+
+
+class World:
+    """All nodes of one seed and what happens between them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        node_class: type[Node] = Node,
+        trace: Callable[[str], None] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.settings = settings
+        self.rng = make_random(f"world/{settings.seed}")
+        self.now = 0
+        self.counts: Counter[str] = Counter()
+        self.contract = make_contract(settings)
+        self.chain_id = chain_id(self.contract)
+        self.scheme: SignatureScheme = MemoScheme(ED25519) if settings.is_real else StubScheme()
+        self.network = Network(settings, self.rng)
+        self.trace = trace
+        self.healed_at: int | None = None
+        self.goal = 0
+        self._folder = folder
+        self._heap: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
+        self._sequence = 0
+        self._events = 0
+        self._hash = blake2b(digest_size=16)
+        self._verified: dict[int, tuple[Message, Input | None]] = {}
+        strategies = dict(settings.byzantine)
+        self.honest = tuple(each for each in range(settings.members) if each not in strategies)
+        self.checkers = Checkers(self.contract, self.scheme, self.honest)
+        self.nodes: list[Node] = [
+            ByzantineNode(self, member, self._make_disk(member), strategies[member])
+            if member in strategies
+            else node_class(self, member, self._make_disk(member))
+            for member in range(settings.members)
+        ]
+
+    def at(self, delay_ms: int, action: Callable[..., None], *arguments: object) -> None:
+        """Let `action(*arguments)` happen `delay_ms` from now."""
+        self._sequence += 1
+        heappush(self._heap, (self.now + delay_ms, self._sequence, action, arguments))
+
+    def send(self, source: int, target: int, packet: Packet) -> None:
+        """Put a packet on the link between two members."""
+        receive = self.nodes[target].receive
+        for delay in self.network.delays(source, target):
+            self.at(delay, receive, source, packet)
+
+    def verify(self, message: Message) -> Input | None:
+        """Check a message as the host does; all receivers of one message share the answer."""
+        known = self._verified.get(id(message))
+        if known is None or known[0] is not message:
+            known = (message, self._check(message))
+            self._verified[id(message)] = known
+        return known[1]
+
+    def _check(self, message: Message) -> Input | None:
+        try:
+            return verify_message(
+                message, contract=self.contract, chain_id=self.chain_id, scheme=self.scheme
+            )
+        except LedgerError:
+            self.counts["refused"] += 1
+            return None
+
+    def note(self, text: str) -> None:
+        """Hash, and print when asked, something that happened."""
+        self._hash.update(text.encode())
+        self.show(text)
+
+    def show(self, text: str) -> None:
+        """Print something that happened, when a trace is wanted."""
+        if self.trace is not None:
+            self.trace(f"{self.now:8d} {text}")
+
+    def run(self) -> Outcome:
+        """Run to the end of the healed phase.
+
+        Raises:
+            ViolationError: If a checker found a broken promise, or a height did not end in time.
+        """
+        plan_faults(self)
+        self.at(self.settings.faulty_ms, self.heal)
+        self.start()
+        bound = HEALED_MS_PER_HEIGHT * self.settings.heights
+        self.run_until(self.is_done, within_ms=self.settings.faulty_ms + bound)
+        return self.end()
+
+    def start(self) -> None:
+        """Bring all nodes up."""
+        for node in self.nodes:
+            node.start()
+
+    def run_until(self, is_over: Callable[[], bool], *, within_ms: int) -> None:
+        """Let things happen until `is_over`.
+
+        Raises:
+            ViolationError: If that takes longer than `within_ms` of virtual time.
+        """
+        limit = self.now + within_ms
+        while not is_over():
+            if not self._heap or self._heap[0][0] > limit or self._events > EVENTS_MAX:
+                heights = [node.height for node in self.nodes]
+                raise ViolationError(
+                    f"liveness: not over at {self.now} ms after {self._events} events:"
+                    f" healed at {self.healed_at}, goal {self.goal}, heights {heights}"
+                )
+            self.step()
+
+    def end(self) -> Outcome:
+        """Check what is checked once, close the disks and sum up."""
+        self.checkers.check_end(self.nodes)
+        for node in self.nodes:
+            node.disk.close()
+        healed_at = self.now if self.healed_at is None else self.healed_at
+        self.counts.update(
+            dropped=self.network.dropped,
+            sent=self.network.sent,
+            certificates=len(self.checkers.certificates),
+            views=len(self.checkers.views),
+            heights=len(self.checkers.decided),
+            lock_refusals=self.checkers.lock_refusals,
+            accused=len(self.checkers.accused),
+        )
+        self.counts.update(f"blocks_{kind.lower()}" for kind in self.checkers.kinds.values())
+        return Outcome(
+            digest=self._hash.hexdigest(),
+            virtual_ms=self.now,
+            healed_ms=self.now - healed_at,
+            events=self._events,
+            counts=self.counts,
+        )
+
+    def step(self) -> None:
+        """Let the next thing happen."""
+        self.now, sequence, action, arguments = heappop(self._heap)
+        self._events += 1
+        self._hash.update(b"%d %d;" % (self.now, sequence))
+        action(*arguments)
+
+    def heal(self) -> None:
+        """End all faults but the liars; everybody must now decide `heights` more."""
+        self.note("HEAL")
+        self.healed_at = self.now
+        self.network.heal()
+        for node in self.nodes:
+            node.mend()
+        self.goal = max(node.height for node in self.nodes) + self.settings.heights
+
+    def is_done(self) -> bool:
+        """Whether the network healed and every honest node reached the goal."""
+        return self.healed_at is not None and all(
+            self.nodes[member].height >= self.goal for member in self.honest
+        )
+
+    def _make_disk(self, member: int) -> Disk:
+        if self.settings.is_real and self._folder is not None:
+            return StoreDisk(self.contract, self._folder / f"member-{member}", self.settings)
+        return MemoryDisk(self.contract)
+
+
+def simulate(
+    settings: Settings,
+    *,
+    node_class: type[Node] = Node,
+    trace: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Run one world; the real stores of real seeds live in a folder that goes afterwards."""
+    if not settings.is_real:
+        with shared_checks():
+            return World(settings, node_class=node_class, trace=trace).run()
+    with tempfile.TemporaryDirectory(prefix="simulation-", dir=memory_folder()) as folder:
+        return World(settings, node_class=node_class, trace=trace, folder=Path(folder)).run()
+
+
+@contextmanager
+def shared_checks() -> Iterator[None]:
+    """Let the nodes of one world share what `check_block`, a pure function, found.
+
+    All nodes hold the same block objects, so that each is checked once per parent. Real seeds do
+    without this.
+    """
+    original = validity.check_block
+    known: dict[tuple[bytes, int, int], tuple[Block, tuple[Finding, ...]]] = {}
+
+    def check_block(
+        contract: Contract, state: State, block: Block, *, scheme: SignatureScheme
+    ) -> tuple[Finding, ...]:
+        key = (state.tip_id, state.height, id(block))
+        if key not in known:
+            # The block is kept, so that its identity is not given to another one.
+            known[key] = block, original(contract, state, block, scheme=scheme)
+        return known[key][1]
+
+    with replaced(original, check_block):
+        yield
+
+
+def memory_folder() -> Path | None:
+    """A folder in memory where there is one: the store's fsync is not what is tested here."""
+    folder = Path("/dev/shm")  # noqa: S108  # only a parent of fresh folders
+    return folder if folder.is_dir() else None
