@@ -117,9 +117,11 @@ def check_undamaged(connection: sqlite3.Connection) -> None:
     Raises:
         StorageError: If the structure, some bytes or the continuity are not as they were written.
     """
-    verdict: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    verdict: str = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if verdict != "ok":
         raise StorageError(damaged(verdict.splitlines()[-1]))
+    if _definitions(connection) != _own_definitions():
+        raise StorageError(damaged("its tables or triggers are not those that fednode made"))
     for kind, number, digest, data in connection.execute("SELECT * FROM entries"):
         undamaged(f"{kind} {number}", digest, data)
     for digest, data in connection.execute("SELECT digest, data FROM record"):
@@ -133,6 +135,20 @@ def check_undamaged(connection: sqlite3.Connection) -> None:
     )
     if len({(count, last or 0) for count, last in heights}) != 1:
         raise StorageError(damaged("blocks, certificates and states end at different heights"))
+
+
+def _definitions(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
+    return connection.execute(query).fetchall()
+
+
+def _own_definitions() -> list[tuple[str, str]]:
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.executescript(SCHEMA)
+        return _definitions(connection)
+    finally:
+        connection.close()
 
 
 def damaged(what: str) -> str:

@@ -194,9 +194,12 @@ def is_sound(forged: Genesis) -> bool:
     return len(forged.contract.members) == len(honest().contract.members)
 
 
-@pytest.mark.parametrize("n", [4, 7, 10])
+@pytest.mark.parametrize("n", [3, 4, 7, 10])
 def test_a_fork_signed_by_just_under_a_quorum_is_refused(n: int) -> None:
-    """Its content is valid in every field: only the power behind it is not."""
+    """Its content is valid in every field: only the power behind it is not.
+
+    Of three members, who have equal powers, two are exactly two thirds and therefore too few.
+    """
     made = history(2, n=n)
     state, fork = made.states[1], made.blocks[1]
     other = replace(fork, header=replace(fork.header, time_ms=fork.header.time_ms + 1))

@@ -1,5 +1,6 @@
 """The ledger on disk: what is appended is durable, whole, in order and never changes (rule P53)."""
 
+import re
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,20 @@ def filled(folder: Path, chain: Chain) -> Ledger:
     for height in range(1, len(chain.blocks) + 1):
         append(ledger, chain, height)
     return ledger
+
+
+def change_behind_the_triggers(folder: Path, statement: str) -> None:
+    """Change a ledger as only a fault of the disk could."""
+    connection = sqlite3.connect(folder / DATABASE_NAME)
+    triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    definitions = triggers.fetchall()
+    for name, _ in definitions:
+        connection.execute(f"DROP TRIGGER {name}")
+    connection.execute(statement)
+    for _, definition in definitions:
+        connection.execute(definition)
+    connection.commit()
+    connection.close()
 
 
 def proposal(chain: Chain, block: Block, *, view: int) -> Signed[Proposal]:
@@ -319,34 +334,73 @@ def test_a_ledger_of_another_format_is_refused(tmp_path: Path) -> None:
         Ledger.open(tmp_path)
 
 
-@pytest.mark.parametrize("table", ["entries", "record"])
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        ("UPDATE entries SET data = CAST(data || x'00' AS BLOB) WHERE rowid = 5", "state 1"),
+        ("UPDATE entries SET data = CAST(data AS TEXT) WHERE rowid = 3", "block 1"),
+        ("UPDATE entries SET digest = x'00' WHERE rowid = 1", "genesis 0"),
+        ("UPDATE record SET data = x'00'", "signing record"),
+    ],
+)
 def test_bytes_that_changed_on_the_disk_are_found_when_the_node_starts(
-    tmp_path: Path, table: str
+    tmp_path: Path, statement: str, name: str
 ) -> None:
-    with filled(tmp_path, stub_chain(3)) as ledger:
+    with filled(tmp_path, stub_chain(2)) as ledger:
         ledger.save_record(b"what was signed")
+    change_behind_the_triggers(tmp_path, statement)
+
+    with pytest.raises(StorageError, match=f"damaged: {name} changed on the disk"):
+        Ledger.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "table", ["entries", "sqlite_autoindex_entries_1", "proposals", "counters"]
+)
+def test_damage_to_the_structure_is_found_when_the_node_starts(tmp_path: Path, table: str) -> None:
+    filled(tmp_path, stub_chain(3)).close()
     connection = sqlite3.connect(tmp_path / DATABASE_NAME)
-    connection.executescript(
-        "DROP TRIGGER entries_are_final;"
-        "UPDATE entries SET data = CAST(data || x'00' AS BLOB) WHERE kind = 'block' AND number = 2;"
-        if table == "entries"
-        else "UPDATE record SET data = data || x'00';"
-    )
+    query = "SELECT rootpage, (SELECT page_size FROM pragma_page_size) FROM sqlite_master"
+    page, size = connection.execute(f"{query} WHERE name = ?", (table,)).fetchone()
+    connection.close()
+    data = bytearray((tmp_path / DATABASE_NAME).read_bytes())
+    data[(page - 1) * size + 3] ^= 0xFF
+    (tmp_path / DATABASE_NAME).write_bytes(data)
+
+    with pytest.raises(StorageError, match=r"the ledger is damaged: .* move the file away"):
+        Ledger.open(tmp_path)
+
+
+def test_a_ledger_whose_triggers_are_gone_is_refused(tmp_path: Path) -> None:
+    filled(tmp_path, stub_chain(1)).close()
+    connection = sqlite3.connect(tmp_path / DATABASE_NAME)
+    connection.execute("DROP TRIGGER entries_stay")
     connection.close()
 
-    with pytest.raises(
-        StorageError, match=r"damaged: (block 2|signing record) changed on the disk"
-    ):
+    with pytest.raises(StorageError, match="its tables or triggers are not those that fednode"):
         Ledger.open(tmp_path)
+
+
+def test_an_index_that_disagrees_with_its_table_is_found_when_the_node_starts(
+    tmp_path: Path,
+) -> None:
+    """The kind of an entry stands in the table, in its index, and in the triggers; flip each."""
+    filled(tmp_path, stub_chain(2)).close()
+    whole = (tmp_path / DATABASE_NAME).read_bytes()
+    places = [each.start() for each in re.finditer(b"certificate[^s]", whole)]
+
+    for place in places:
+        flipped = whole[:place] + b"b" + whole[place + 1 :]
+        (tmp_path / DATABASE_NAME).write_bytes(flipped)
+        with pytest.raises(StorageError, match="the ledger is damaged"):
+            Ledger.open(tmp_path)
+
+    assert len(places) >= 4
 
 
 def test_a_missing_block_is_found_when_the_node_starts(tmp_path: Path) -> None:
     filled(tmp_path, stub_chain(3)).close()
-    connection = sqlite3.connect(tmp_path / DATABASE_NAME)
-    connection.executescript(
-        "DROP TRIGGER entries_stay; DELETE FROM entries WHERE kind = 'block' AND number = 3;"
-    )
-    connection.close()
+    change_behind_the_triggers(tmp_path, "DELETE FROM entries WHERE kind = 'block' AND number = 3")
 
     with pytest.raises(StorageError, match="end at different heights"):
         Ledger.open(tmp_path)
