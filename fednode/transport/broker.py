@@ -137,7 +137,7 @@ def _stop_with_parent(stop: asyncio.Event) -> None:
 
 
 async def _start(host: str, port: int) -> "tuple[Broker, int]":
-    # Imported here: amqtt takes half a second, which a client of another broker need not spend.
+    # Imported here: a node that uses another broker needs none of it.
     from amqtt.broker import Broker  # noqa: PLC0415
     from amqtt.contexts import BrokerConfig, ListenerConfig  # noqa: PLC0415
     from amqtt.errors import BrokerError  # noqa: PLC0415

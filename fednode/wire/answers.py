@@ -62,6 +62,7 @@ class PullAnswerer:
         requester: int,
         granules: int,
         now_ms: int,
+        leaves: bytes = b"",
     ) -> Iterator[BodyPacket]:
         """Return the packets that answer a verified request, or nothing.
 
@@ -71,6 +72,7 @@ class PullAnswerer:
             requester: Number of the member that signed the request.
             granules: Granules per packet, from `packet_granules`.
             now_ms: Time on a monotonic clock.
+            leaves: From `leaf_hashes`; sent first, so that every packet can be checked alone.
         """
         if request.responder != self._own:
             self._counters.add("pull_for_another")
@@ -90,7 +92,7 @@ class PullAnswerer:
             self._counters.add("pull_refused")
             return iter(())
         state.answered_bytes += size
-        return cut(body, request.body_id, granules=granules, ranges=ranges)
+        return cut(body, request.body_id, granules=granules, ranges=ranges, leaves=leaves)
 
 
 def _within(

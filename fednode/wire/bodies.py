@@ -1,9 +1,12 @@
 """Putting bodies together from packets, in bounded memory (Rules P37 and P91). Pure, no clock.
 
-Only bodies that were announced in a signed header are accepted. A body whose hash is wrong is
-thrown away whole. If one sender made it, that sender is refused for this body from then on; if
-several did, the body is *contested*: from then on it is taken from one sender at a time, so every
-further failure names a culprit and an honest holder is reached at last (Theorem B of Rule P12).
+Only bodies that were announced in a signed header are accepted. Once the hashes of its leaves are
+known, which prove themselves, every leaf is checked when it is there, and a wrong one is dropped.
+
+Without them a body whose hash is wrong is thrown away whole. If one sender made it, that sender is
+refused for this body from then on; if several did, the body is *contested*: from then on it is
+taken from one sender at a time, so every further failure names a culprit and an honest holder is
+reached at last (Theorem B of Rule P12).
 """
 
 from collections.abc import Callable
@@ -14,11 +17,16 @@ from fednode.wire.counters import Counters
 from fednode.wire.packets import (
     BODY_BYTES_MAX,
     GRANULE_BYTES,
+    HASH_BYTES,
+    LEAF_GRANULES,
     RANGES_MAX,
     BodyPacket,
     GranuleRange,
     granules_in,
+    leaves_in,
 )
+from ledger.bodies import LEAF_BYTES
+from ledger.merkle import leaf_hash, root_of_hashes
 
 
 class Outcome(Enum):
@@ -53,6 +61,8 @@ class _Partial:
     total_bytes: int | None
     content: bytearray = field(default_factory=bytearray)
     present: int = 0  # bit i: granule i has arrived
+    leaves: bytes = b""  # hashes of all leaves, once their root was checked
+    checked: int = 0  # bit i: granule i belongs to a leaf that is whole and right
     senders: set[int | None] = field(default_factory=set)
     refused: set[int] = field(default_factory=set)
     contested: bool = False
@@ -60,12 +70,48 @@ class _Partial:
 
     def clear(self) -> None:
         self.content = bytearray()
-        self.present = 0
+        self.present = self.checked = 0
+        self.leaves = b""
         self.senders = set()
 
     @property
+    def sound(self) -> int:
+        # Where leaves can be checked, only what was checked counts: the rest is asked for again.
+        return self.checked if self.leaves else self.present
+
+    @property
     def is_full(self) -> bool:
-        return bool(self.content) and self.present == _ones(granules_in(len(self.content)))
+        return bool(self.content) and self.sound == _ones(granules_in(len(self.content)))
+
+    def leaf_mask(self, index: int) -> int:
+        """Bits of the granules of one leaf; the last leaf may be short."""
+        first = index * LEAF_GRANULES
+        end = min(first + LEAF_GRANULES, granules_in(len(self.content)))
+        return _ones(end - first) << first
+
+    def is_leaf(self, index: int, data: bytes | memoryview) -> bool:
+        return leaf_hash(data) == self.leaves[index * HASH_BYTES : (index + 1) * HASH_BYTES]
+
+    def fill(self, packet: BodyPacket, mask: int) -> None:
+        """Copy the granules of `mask` from a packet."""
+        for run in _runs(mask, limit=packet.count):
+            start, end = run.first * GRANULE_BYTES, (run.first + run.count) * GRANULE_BYTES
+            offset = packet.first * GRANULE_BYTES
+            # Slices end at the body's end by themselves, on both sides alike.
+            self.content[start:end] = packet.data[start - offset : end - offset]
+        self.present |= mask
+
+    def check_leaf(self, index: int) -> bool:
+        """Check a leaf if all of it is there; drop its granules and return False if it is wrong."""
+        whole = self.leaf_mask(index)
+        if whole & ~self.present or not whole & ~self.checked:
+            return True
+        leaf = memoryview(self.content)[index * LEAF_BYTES : (index + 1) * LEAF_BYTES]
+        if self.is_leaf(index, leaf):
+            self.checked |= whole
+            return True
+        self.present &= ~whole
+        return False
 
 
 class BodyReceiver:
@@ -133,7 +179,7 @@ class BodyReceiver:
             sender: Member under whose sender key it came; None if only the network key sealed it.
 
         Returns:
-            FULL once every granule is there (call `complete`); DUPLICATE if nothing was new.
+            FULL once every granule is there (call `complete`); DUPLICATE if nothing was gained.
         """
         partial = self._partials.get(packet.body_id)
         reason = self._refusal(partial, packet, sender)
@@ -143,14 +189,62 @@ class BodyReceiver:
         if not partial.content:
             # calloc: pages are committed only as packets fill them.
             partial.content = bytearray(packet.total_bytes)
+        before = (partial.leaves, partial.sound)
+        self._learn_leaves(partial, packet)
         mask = _ones(packet.count) << packet.first
-        if not mask & ~partial.present:
+        if not mask & ~partial.sound and packet.data:
             self._counters.add("packet_duplicate")
-            return Outcome.FULL if partial.is_full else Outcome.DUPLICATE
-        self._copy(partial, packet)
-        partial.present |= mask
+        elif partial.leaves:
+            self._take_leaves(partial, packet, mask)
+        else:
+            partial.fill(packet, mask & ~partial.present)
+        if partial.is_full:
+            partial.senders.add(sender)
+            return Outcome.FULL
+        if (partial.leaves, partial.sound) == before:
+            return Outcome.DUPLICATE
         partial.senders.add(sender)
-        return Outcome.FULL if partial.is_full else Outcome.STORED
+        return Outcome.STORED
+
+    def _learn_leaves(self, partial: _Partial, packet: BodyPacket) -> None:
+        leaves = packet.leaves
+        if packet.total_bytes <= LEAF_BYTES:
+            # The id of a body of one leaf is the hash of that leaf.
+            leaves = packet.body_id
+        if not leaves or partial.leaves:
+            return
+        hashes = [leaves[i : i + HASH_BYTES] for i in range(0, len(leaves), HASH_BYTES)]
+        number = leaves_in(packet.total_bytes)
+        if len(hashes) != number or root_of_hashes(hashes) != packet.body_id:
+            self._counters.add("leaves_wrong")
+            return
+        partial.leaves = leaves
+        self._check_leaves(partial, range(number))
+
+    def _take_leaves(self, partial: _Partial, packet: BodyPacket, mask: int) -> None:
+        """Take the leaves that a packet covers if they are right; fill the others, then check."""
+        first = packet.first // LEAF_GRANULES
+        end = -(-(packet.first + packet.count) // LEAF_GRANULES)
+        for index in range(first, end):
+            whole = partial.leaf_mask(index)
+            if not whole & ~partial.checked:
+                continue
+            if whole & ~mask:
+                partial.fill(packet, whole & mask & ~partial.present)
+                self._check_leaves(partial, range(index, index + 1))
+                continue
+            start = index * LEAF_BYTES - packet.first * GRANULE_BYTES
+            if partial.is_leaf(index, packet.data[start : start + LEAF_BYTES]):
+                # It replaces whatever wrong granules came before it.
+                partial.fill(packet, whole)
+                partial.checked |= whole
+            else:
+                self._counters.add("leaf_wrong")
+
+    def _check_leaves(self, partial: _Partial, indices: range) -> None:
+        wrong = sum(not partial.check_leaf(index) for index in indices)
+        if wrong:
+            self._counters.add("leaf_wrong", wrong)
 
     def _refusal(self, partial: _Partial | None, packet: BodyPacket, sender: int | None) -> str:
         if partial is None:
@@ -159,6 +253,9 @@ class BodyReceiver:
             return "body_contested"
         if sender is not None and sender in partial.refused:
             return "sender_refused"
+        if partial.total_bytes is None and not partial.present:
+            # Nothing was kept of an earlier claim.
+            partial.clear()
         length = len(partial.content) or partial.total_bytes or packet.total_bytes
         if packet.total_bytes != length:
             if partial.total_bytes is None:
@@ -176,14 +273,6 @@ class BodyReceiver:
         own = sum(size for each, size in sizes if each == origin)
         return "bytes_per_origin" if own + length > self._limits.bytes_per_origin else ""
 
-    def _copy(self, partial: _Partial, packet: BodyPacket) -> None:
-        new = _ones(packet.count) << packet.first & ~partial.present
-        for run in _runs(new, limit=packet.count):
-            start, end = run.first * GRANULE_BYTES, (run.first + run.count) * GRANULE_BYTES
-            offset = packet.first * GRANULE_BYTES
-            # Slices end at the body's end by themselves, on both sides alike.
-            partial.content[start:end] = packet.data[start - offset : end - offset]
-
     def missing(self, body_id: bytes) -> tuple[GranuleRange, ...]:
         """Return the first missing ranges, at most `RANGES_MAX`; empty means everything.
 
@@ -193,7 +282,7 @@ class BodyReceiver:
         if partial is None or not partial.content:
             return ()
         last = granules_in(len(partial.content))
-        return _runs(_ones(last) & ~partial.present, limit=RANGES_MAX)
+        return _runs(_ones(last) & ~partial.sound, limit=RANGES_MAX)
 
     def is_full(self, body_id: bytes) -> bool:
         """Return whether every granule of the body has arrived."""

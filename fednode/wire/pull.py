@@ -8,9 +8,11 @@ name and a bound (Rule P93).
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fednode.wire.packets import GRANULE_BYTES, GranuleRange, PullRequest
+from fednode.wire.packets import GRANULE_BYTES, GRANULES_MAX, GranuleRange, PullRequest
 
-UNKNOWN_BODY_BYTES = 16 * 2**20
+WHOLE_BODY = (GranuleRange(first=0, count=GRANULES_MAX),)
+
+ROOM_WAIT_MS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +24,8 @@ class PullLimits:
         answer_timeout_ms: Silence after a request before the next responder is asked.
         backoff_max_ms: Longest wait for an answer; it doubles each time all responders failed.
         request_bytes_max: Most that one request asks for.
-        outstanding_bytes_max: Most that all unanswered requests together ask for.
+        outstanding_bytes_max: Most that all unanswered requests together ask for; a request for
+            which there is no room waits `ROOM_WAIT_MS`.
     """
 
     push_grace_ms: int = 1_000
@@ -54,7 +57,14 @@ class _Want:
     missing: Missing = field(default_factory=Missing)
     asked: int | None = None
     asked_bytes: int = 0
-    asked_end: int = 0  # first granule after those that were asked for
+    asked_ranges: tuple[GranuleRange, ...] = ()
+
+    def has_mostly_come(self) -> bool:
+        """Return whether at least half of what was asked for arrived."""
+        if self.asked is None:
+            return False
+        lacking = _overlap(self.asked_ranges, self.missing.ranges or WHOLE_BODY)
+        return 2 * lacking <= sum(each.count for each in self.asked_ranges)
 
     def release(self, now_ms: int) -> None:
         self.asked, self.asked_bytes, self.due_ms = None, 0, now_ms
@@ -116,7 +126,8 @@ class PullPlanner:
             now_ms: Time on the same clock.
         """
         want = self._wants.get(body_id)
-        if want is None:
+        if want is None or missing == want.missing:
+            # Packets that bring nothing must not put off the next request.
             return
         if want.asked in missing.refused:
             # The responder sent wrong bytes: ask the next one at once.
@@ -125,7 +136,9 @@ class PullPlanner:
             want.due_ms = now_ms + self._limits.push_grace_ms
         else:
             want.due_ms = now_ms + self._limits.answer_timeout_ms
-            if missing.ranges and missing.ranges[0].first >= want.asked_end:
+            want.asked_bytes = min(want.asked_bytes, _size(missing.ranges or WHOLE_BODY))
+            asked_end = want.asked_ranges[-1].first + want.asked_ranges[-1].count
+            if missing.ranges and missing.ranges[0].first >= asked_end:
                 # The request is served: the same responder is asked for the rest at once.
                 want.release(now_ms)
                 want.turn -= 1
@@ -137,6 +150,9 @@ class PullPlanner:
         for body_id, want in self._wants.items():
             if want.due_ms > now_ms:
                 continue
+            if want.has_mostly_come():
+                # Losses, not a silent responder. Half each time ends soon, so nobody can dawdle.
+                want.turn -= 1
             want.release(now_ms)
             request = self._request(body_id, want, now_ms)
             if request is not None:
@@ -160,15 +176,15 @@ class PullPlanner:
         want.due_ms = now_ms + wait_ms
         outstanding = sum(each.asked_bytes for each in self._wants.values())
         room = min(limits.request_bytes_max, limits.outstanding_bytes_max - outstanding)
-        ranges = _first_bytes(want.missing.ranges, room)
-        size = _size(ranges) if want.missing.ranges else UNKNOWN_BODY_BYTES
-        if not able or size == 0 or size > max(room, 0):
+        ranges = _first_bytes(want.missing.ranges or WHOLE_BODY, room)
+        if not able:
+            return None
+        if not ranges:
+            want.due_ms = now_ms + ROOM_WAIT_MS
             return None
         want.asked = able[want.turn % len(able)]
-        want.asked_bytes = size
-        want.asked_end = (
-            ranges[-1].first + ranges[-1].count if ranges else UNKNOWN_BODY_BYTES // GRANULE_BYTES
-        )
+        want.asked_bytes = _size(ranges)
+        want.asked_ranges = ranges
         want.turn += 1
         self._counter += 1
         return PullRequest(
@@ -182,6 +198,15 @@ class PullPlanner:
 
 def _size(ranges: tuple[GranuleRange, ...]) -> int:
     return sum(each.count for each in ranges) * GRANULE_BYTES
+
+
+def _overlap(some: tuple[GranuleRange, ...], others: tuple[GranuleRange, ...]) -> int:
+    """Return how many granules are in both."""
+    return sum(
+        max(0, min(a.first + a.count, b.first + b.count) - max(a.first, b.first))
+        for a in some
+        for b in others
+    )
 
 
 def _first_bytes(ranges: tuple[GranuleRange, ...], limit_bytes: int) -> tuple[GranuleRange, ...]:

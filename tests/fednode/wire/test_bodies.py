@@ -1,0 +1,287 @@
+"""Putting bodies together: any order, duplicates, wrong bytes, bounded memory (P37, P91)."""
+
+import random
+
+import pytest
+
+from fednode.wire.bodies import BodyReceiver, Outcome, ReceiverLimits
+from fednode.wire.counters import Counters
+from fednode.wire.packets import (
+    GRANULE_BYTES,
+    LEAF_GRANULES,
+    RANGES_MAX,
+    BodyPacket,
+    GranuleRange,
+    cut,
+    leaf_hashes,
+)
+from ledger.bodies import body_id
+
+BODY = random.Random(1).randbytes(40 * GRANULE_BYTES + 100)
+OTHER = bytes(20 * GRANULE_BYTES)
+ID = body_id(BODY)
+
+
+def receiver(**limits: int) -> BodyReceiver:
+    return BodyReceiver(body_id_of=body_id, limits=ReceiverLimits(**limits), counters=Counters())
+
+
+def expecting(*, total_bytes: int | None = len(BODY)) -> BodyReceiver:
+    made = receiver()
+    assert made.expect(ID, origin=0, total_bytes=total_bytes)
+    return made
+
+
+def packets(body: bytes = BODY, granules: int = 1) -> list[BodyPacket]:
+    return list(cut(body, ID, granules=granules))
+
+
+def forged(packet: BodyPacket) -> BodyPacket:
+    data = bytes(byte ^ 1 for byte in packet.data)
+    return BodyPacket(
+        body_id=packet.body_id, total_bytes=packet.total_bytes, first=packet.first, data=data
+    )
+
+
+def test_packets_of_two_cuts_in_any_order_with_duplicates_make_the_body(seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(50):
+        mixed = packets(granules=2) + packets(granules=3) + packets()
+        rng.shuffle(mixed)
+        made = expecting()
+
+        outcomes = [made.accept(each, sender=rng.randrange(5)) for each in mixed]
+
+        assert Outcome.REFUSED not in outcomes
+        assert outcomes[-1] is Outcome.FULL
+        assert made.complete(ID) == BODY
+        assert not made.is_expected(ID)
+
+
+def test_missing_names_exactly_the_granules_that_did_not_arrive(seed: int) -> None:
+    rng = random.Random(seed)
+    everything = packets()
+    for _ in range(100):
+        made = expecting()
+        arrived = rng.sample(everything, rng.randrange(1, len(everything)))
+        for each in arrived:
+            made.accept(each, sender=1)
+
+        listed = [i for r in made.missing(ID) for i in range(r.first, r.first + r.count)]
+
+        assert listed == sorted({p.first for p in everything} - {p.first for p in arrived})
+        assert all(
+            a.first + a.count < b.first
+            for a, b in zip(made.missing(ID), made.missing(ID)[1:], strict=False)
+        )
+
+
+def test_missing_is_bounded_to_the_ranges_of_one_request() -> None:
+    body = bytes(4 * RANGES_MAX * GRANULE_BYTES)
+    made = receiver()
+    made.expect(ID, origin=0)
+    for each in packets(body)[::2]:
+        made.accept(each, sender=1)
+
+    assert made.missing(ID) == tuple(
+        GranuleRange(first=2 * i + 1, count=1) for i in range(RANGES_MAX)
+    )
+
+
+def test_a_body_that_nobody_announced_takes_no_memory() -> None:
+    made = receiver()
+
+    assert made.accept(packets()[0], sender=1) is Outcome.REFUSED
+    assert made.expected() == ()
+
+
+def test_a_repeated_packet_changes_nothing() -> None:
+    made = expecting()
+    first = packets()[0]
+
+    assert made.accept(first, sender=1) is Outcome.STORED
+    assert made.accept(forged(first), sender=2) is Outcome.DUPLICATE
+    assert made.missing(ID) == (GranuleRange(first=1, count=40),)
+
+
+def test_a_wrong_body_of_one_sender_is_discarded_and_that_sender_refused() -> None:
+    made = expecting()
+    for each in packets():
+        made.accept(forged(each), sender=7)
+
+    assert made.complete(ID) is None
+
+    assert made.refused_senders(ID) == (7,)
+    assert made.accept(packets()[0], sender=7) is Outcome.REFUSED
+    for each in packets():
+        made.accept(each, sender=8)
+    assert made.complete(ID) == BODY
+
+
+def test_a_body_spoilt_among_several_senders_is_then_taken_from_one_at_a_time() -> None:
+    made = expecting()
+    mixed = [*packets()[:5], forged(packets()[5]), *packets()[6:]]
+    for number, each in enumerate(mixed):
+        made.accept(each, sender=9 if number == 5 else 8)
+    assert made.complete(ID) is None
+
+    assert made.is_contested(ID)
+    assert made.refused_senders(ID) == ()
+    assert made.accept(packets()[0], sender=8) is Outcome.REFUSED
+    made.restrict(ID, sender=9)
+    for each in packets():
+        made.accept(forged(each), sender=9)
+    assert made.complete(ID) is None
+    assert made.refused_senders(ID) == (9,)
+    made.restrict(ID, sender=8)
+    for each in packets():
+        # The spoiler goes on; nobody listens.
+        assert made.accept(forged(each), sender=9) is Outcome.REFUSED
+        made.accept(each, sender=8)
+    assert made.complete(ID) == BODY
+
+
+def test_a_wrong_body_of_unknown_senders_is_discarded_and_asked_for_again() -> None:
+    made = expecting()
+    for each in packets():
+        made.accept(forged(each), sender=None)
+
+    assert made.complete(ID) is None
+
+    assert made.missing(ID) == ()
+    assert not made.is_full(ID)
+    for each in packets():
+        made.accept(each, sender=None)
+    assert made.complete(ID) == BODY
+
+
+def test_a_packet_that_claims_another_length_is_refused() -> None:
+    made = expecting()
+    made.accept(packets()[0], sender=1)
+
+    assert made.accept(packets(bytes(5))[0], sender=2) is Outcome.REFUSED
+    assert not made.is_contested(ID)
+    assert made.missing(ID) == (GranuleRange(first=1, count=40),)
+
+
+def test_two_claimed_lengths_without_a_known_one_make_the_body_contested() -> None:
+    made = expecting(total_bytes=None)
+    made.accept(packets(OTHER)[0], sender=2)
+
+    assert made.accept(packets()[0], sender=1) is Outcome.REFUSED
+
+    assert made.is_contested(ID)
+    made.restrict(ID, sender=1)
+    for each in packets():
+        made.accept(each, sender=1)
+    assert made.complete(ID) == BODY
+
+
+def test_one_member_can_announce_boundedly_many_bodies() -> None:
+    made = receiver(bodies_per_origin=2)
+
+    results = [
+        made.expect(bytes([number] * 32), origin=origin)
+        for number, origin in enumerate([0, 0, 0, 1])
+    ]
+
+    assert results == [True, True, False, True]
+    made.forget(bytes([0] * 32))
+    assert made.expect(bytes([2] * 32), origin=0)
+
+
+@pytest.mark.parametrize("bound", ["bytes_per_origin", "bytes_total", "body_bytes"])
+def test_bodies_occupy_boundedly_many_bytes(bound: str) -> None:
+    made = receiver(**{bound: len(BODY) - 1})
+    made.expect(ID, origin=0)
+
+    assert made.accept(packets()[0], sender=1) is Outcome.REFUSED
+    assert made.missing(ID) == ()
+
+
+def test_an_announced_length_beyond_the_limit_is_refused_at_once() -> None:
+    made = receiver(body_bytes=100)
+
+    assert not made.expect(ID, origin=0, total_bytes=101)
+    assert made.expect(ID, origin=0, total_bytes=100)
+
+
+def test_a_body_that_is_not_full_has_no_content() -> None:
+    made = expecting()
+    made.accept(packets()[0], sender=1)
+
+    with pytest.raises(RuntimeError, match="is not full"):
+        made.content(ID)
+
+
+def with_leaves(body: bytes = BODY, granules: int = 1) -> list[BodyPacket]:
+    return list(cut(body, body_id(body), granules=granules, leaves=leaf_hashes(body)))
+
+
+def test_with_leaf_hashes_whole_leaves_are_checked_one_by_one_and_spoilers_are_powerless() -> None:
+    # No sender is known, and wrong packets come before each right one: still nothing is lost.
+    made = expecting()
+    for each in with_leaves(granules=LEAF_GRANULES):
+        if each.data:
+            for stray in (forged(each), forged(packets()[each.first])):
+                assert made.accept(stray, sender=None) is not Outcome.FULL
+        made.accept(each, sender=None)
+
+    assert made.is_full(ID)
+    assert made.complete(ID) == BODY
+
+
+def test_with_leaf_hashes_in_any_order_and_cut_the_body_comes_together(seed: int) -> None:
+    rng = random.Random(seed)
+    for size in (1, 16 * GRANULE_BYTES, 16 * GRANULE_BYTES + 1, 55 * GRANULE_BYTES - 1):
+        body = rng.randbytes(size)
+        made = receiver()
+        made.expect(body_id(body), origin=0, total_bytes=size)
+        mixed = with_leaves(body) + with_leaves(body, 5) + with_leaves(body, 37)
+        rng.shuffle(mixed)
+
+        outcomes = [made.accept(each, sender=None) for each in mixed]
+
+        assert Outcome.FULL in outcomes
+        assert made.complete(body_id(body)) == body
+
+
+def test_a_leaf_made_of_wrong_granules_is_missing_again_and_the_others_stay() -> None:
+    made = expecting()
+    made.accept(with_leaves()[0], sender=1)
+    for each in packets():
+        made.accept(forged(each) if each.first == 20 else each, sender=1)
+
+    assert made.missing(ID) == (GranuleRange(first=LEAF_GRANULES, count=LEAF_GRANULES),)
+
+
+def test_leaf_hashes_that_come_late_check_what_is_there() -> None:
+    made = expecting()
+    for each in packets():
+        made.accept(forged(each) if each.first == 40 else each, sender=1)
+
+    made.accept(with_leaves()[0], sender=1)
+
+    assert made.missing(ID) == (GranuleRange(first=2 * LEAF_GRANULES, count=9),)
+
+
+def test_leaf_hashes_of_another_body_are_ignored() -> None:
+    made = expecting()
+    wrong = BodyPacket(body_id=ID, total_bytes=len(BODY), first=0, data=b"", leaves=bytes(3 * 32))
+
+    made.accept(wrong, sender=1)
+
+    for each in packets():
+        made.accept(each, sender=2)
+    assert made.complete(ID) == BODY
+
+
+def test_a_body_of_one_leaf_is_checked_without_leaf_hashes() -> None:
+    body = b"small"
+    made = receiver()
+    made.expect(body_id(body), origin=0, total_bytes=len(body))
+    right = with_leaves(body)[-1]
+
+    assert made.accept(forged(right), sender=None) is not Outcome.FULL
+    assert made.accept(forged(right), sender=None) is Outcome.DUPLICATE
+    assert made.accept(right, sender=None) is Outcome.FULL

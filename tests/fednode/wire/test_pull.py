@@ -1,0 +1,287 @@
+"""Pull repair: whom to ask, when, and how much; what to answer (Rules P91, P93)."""
+
+import hashlib
+import random
+from itertools import pairwise
+
+import pytest
+
+from fednode.wire.answers import AnswerLimits, PullAnswerer
+from fednode.wire.bodies import BodyReceiver, Outcome, ReceiverLimits
+from fednode.wire.counters import Counters
+from fednode.wire.packets import (
+    GRANULE_BYTES,
+    BodyPacket,
+    GranuleRange,
+    PullRequest,
+    cut,
+)
+from fednode.wire.pull import ROOM_WAIT_MS, Missing, PullLimits, PullPlanner
+
+ID, OTHER_ID = bytes([1] * 32), bytes([2] * 32)
+ME, TRAINER, HOLDER, SECOND = 0, 1, 2, 3
+
+
+def planner(**limits: int) -> PullPlanner:
+    return PullPlanner(own_member=ME, limits=PullLimits(**limits), first_counter=1000)
+
+
+def some(first: int, count: int, *, refused: tuple[int, ...] = ()) -> Missing:
+    return Missing(ranges=(GranuleRange(first=first, count=count),), refused=refused)
+
+
+def test_nobody_is_asked_while_the_push_may_still_arrive() -> None:
+    plan = planner(push_grace_ms=1000)
+    plan.want(ID, height=1, responders=[TRAINER], now_ms=0)
+    plan.progress(ID, some(5, 5), now_ms=800)
+
+    assert plan.due(1799) == ()
+    assert [each.responder for each in plan.due(1800)] == [TRAINER]
+
+
+def test_the_trainer_is_asked_first_and_then_every_holder_in_turn() -> None:
+    plan = planner(push_grace_ms=0, answer_timeout_ms=100)
+    plan.want(ID, height=4, responders=[TRAINER, ME], now_ms=0)
+    plan.want(ID, height=4, responders=[HOLDER, TRAINER, SECOND], now_ms=0)
+
+    asked = []
+    for _ in range(7):
+        now_ms = plan.next_due_ms()
+        assert now_ms is not None
+        asked += [(now_ms, each.responder, each.counter) for each in plan.due(now_ms)]
+
+    # The wait doubles each time that all of them failed.
+    assert asked == [
+        (0, TRAINER, 1001),
+        (100, HOLDER, 1002),
+        (200, SECOND, 1003),
+        (300, TRAINER, 1004),
+        (500, HOLDER, 1005),
+        (700, SECOND, 1006),
+        (900, TRAINER, 1007),
+    ]
+
+
+def test_the_wait_for_an_answer_is_bounded() -> None:
+    plan = planner(push_grace_ms=0, answer_timeout_ms=100, backoff_max_ms=250)
+    plan.want(ID, height=1, responders=[TRAINER], now_ms=0)
+    times = []
+    for _ in range(40):
+        now_ms = plan.next_due_ms()
+        assert now_ms is not None
+        times.append(now_ms)
+        plan.due(now_ms)
+
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert gaps == [100, 200] + [250] * 37
+
+
+def test_a_request_names_what_is_missing_and_asks_for_the_rest_when_served() -> None:
+    plan = planner(push_grace_ms=0, request_bytes_max=4 * GRANULE_BYTES)
+    plan.want(ID, height=1, responders=[TRAINER, HOLDER], now_ms=0)
+    plan.progress(ID, some(10, 6), now_ms=0)
+
+    (first,) = plan.due(0)
+    plan.progress(ID, some(12, 4), now_ms=5)
+    partly = plan.due(5)
+    plan.progress(ID, some(14, 2), now_ms=6)
+    (second,) = plan.due(6)
+
+    assert first.ranges == (GranuleRange(first=10, count=4),)
+    assert partly == ()
+    assert (second.responder, second.ranges) == (TRAINER, (GranuleRange(first=14, count=2),))
+
+
+def test_an_answer_that_keeps_coming_extends_the_wait() -> None:
+    plan = planner(push_grace_ms=0, answer_timeout_ms=100)
+    plan.want(ID, height=1, responders=[TRAINER, HOLDER], now_ms=0)
+    plan.progress(ID, some(0, 10), now_ms=0)
+    plan.due(0)
+
+    plan.progress(ID, some(1, 9), now_ms=90)
+
+    assert plan.due(189) == ()
+    assert [each.responder for each in plan.due(190)] == [HOLDER]
+
+
+def test_a_responder_that_sent_wrong_bytes_is_replaced_at_once_and_for_good() -> None:
+    plan = planner(push_grace_ms=0, answer_timeout_ms=100)
+    plan.want(ID, height=1, responders=[TRAINER, HOLDER], now_ms=0)
+    plan.due(0)
+
+    plan.progress(ID, Missing(refused=(TRAINER,)), now_ms=10)
+
+    asked = []
+    for _ in range(3):
+        now_ms = plan.next_due_ms()
+        assert now_ms is not None
+        asked += [each.responder for each in plan.due(now_ms)]
+    assert asked == [HOLDER, HOLDER, HOLDER]
+
+
+def test_requests_together_ask_for_boundedly_many_bytes() -> None:
+    plan = planner(push_grace_ms=0, outstanding_bytes_max=10 * GRANULE_BYTES)
+    for body_id in (ID, OTHER_ID):
+        plan.want(body_id, height=1, responders=[TRAINER], now_ms=0)
+        plan.progress(body_id, some(0, 8), now_ms=0)
+
+    requests = plan.due(0)
+
+    assert [sum(r.count for r in each.ranges) for each in requests] == [8, 2]
+
+
+def test_a_body_of_which_nothing_is_known_waits_until_there_is_room_for_its_start() -> None:
+    limit_bytes = 3 * GRANULE_BYTES
+    plan = planner(push_grace_ms=0, outstanding_bytes_max=limit_bytes)
+    for body_id in (ID, OTHER_ID):
+        plan.want(body_id, height=1, responders=[TRAINER], now_ms=0)
+
+    first = plan.due(0)
+    plan.done(ID)
+    now_ms = plan.next_due_ms()
+    assert now_ms is not None
+    second = plan.due(now_ms)
+
+    assert [(each.body_id, each.ranges) for each in first] == [(ID, some(0, 3).ranges)]
+    assert [(each.body_id, each.ranges) for each in second] == [(OTHER_ID, some(0, 3).ranges)]
+    assert now_ms == ROOM_WAIT_MS
+
+
+def test_nobody_able_to_answer_means_no_request() -> None:
+    plan = planner(push_grace_ms=0)
+    plan.want(ID, height=1, responders=[ME], now_ms=0)
+
+    assert plan.due(0) == ()
+    assert plan.asked(ID) is None
+    plan.done(ID)
+    assert plan.next_due_ms() is None
+
+
+BODY = random.Random(1).randbytes(20 * GRANULE_BYTES + 1)
+
+
+def request(counter: int, *ranges: tuple[int, int], responder: int = ME) -> PullRequest:
+    return PullRequest(
+        height=1,
+        responder=responder,
+        counter=counter,
+        body_id=ID,
+        ranges=tuple(GranuleRange(first=first, count=count) for first, count in ranges),
+    )
+
+
+def answered(
+    answerer: PullAnswerer, asked: PullRequest, *, requester: int = 5, now_ms: int = 0
+) -> list[int]:
+    packets = answerer.packets(asked, BODY, requester=requester, granules=1, now_ms=now_ms)
+    return [each.first for each in packets]
+
+
+def test_a_request_is_answered_once_per_counter_and_requester() -> None:
+    answerer = PullAnswerer(own_member=ME, limits=AnswerLimits(), counters=Counters())
+
+    assert answered(answerer, request(7, (1, 2), (5, 1))) == [1, 2, 5]
+    assert answered(answerer, request(7, (1, 2))) == []
+    assert answered(answerer, request(6, (1, 2))) == []
+    assert answered(answerer, request(7, (1, 2)), requester=6) == [1, 2]
+    assert answered(answerer, request(8)) == list(range(21))
+
+
+def test_a_request_to_another_member_is_not_answered() -> None:
+    counters = Counters()
+    answerer = PullAnswerer(own_member=ME, limits=AnswerLimits(), counters=counters)
+
+    assert answered(answerer, request(1, (0, 1), responder=TRAINER)) == []
+    assert counters.of("pull_for_another") == 1
+
+
+def test_one_requester_draws_boundedly_many_bytes_per_window() -> None:
+    limits = AnswerLimits(
+        answer_bytes_max=4 * GRANULE_BYTES, requester_bytes_max=6 * GRANULE_BYTES, window_ms=1000
+    )
+    answerer = PullAnswerer(own_member=ME, limits=limits, counters=Counters())
+
+    assert answered(answerer, request(1, (0, 10)), now_ms=0) == [0, 1, 2, 3]
+    assert answered(answerer, request(2, (4, 10)), now_ms=1) == [4, 5]
+    assert answered(answerer, request(3, (6, 10)), now_ms=999) == []
+    assert answered(answerer, request(1, (6, 1)), requester=6, now_ms=999) == [6]
+    assert answered(answerer, request(4, (6, 10)), now_ms=1000) == [6, 7, 8, 9]
+
+
+def body_id_of(body: bytes) -> bytes:
+    return hashlib.sha256(body).digest()
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.01, 0.3])
+def test_a_body_arrives_whole_through_loss_and_a_lying_responder(loss: float, seed: int) -> None:
+    # The trainer is honest but slow to answer (drops half of the requests); the first holder lies.
+    rng = random.Random(seed)
+    body = rng.randbytes(300 * GRANULE_BYTES + 17)
+    body_id = body_id_of(body)
+    made = BodyReceiver(body_id_of=body_id_of, limits=ReceiverLimits(), counters=Counters())
+    plan = planner(push_grace_ms=100, answer_timeout_ms=100, request_bytes_max=64 * GRANULE_BYTES)
+    made.expect(body_id, origin=TRAINER, total_bytes=len(body))
+    plan.want(body_id, height=1, responders=[HOLDER, TRAINER, SECOND], now_ms=0)
+    answerers = {
+        member: PullAnswerer(own_member=member, limits=AnswerLimits(), counters=Counters())
+        for member in (TRAINER, HOLDER, SECOND)
+    }
+
+    def receive(packets: list[BodyPacket], sender: int, now_ms: int) -> bytes | None:
+        for each in packets:
+            if rng.random() < loss:
+                continue
+            if made.accept(each, sender=sender) is Outcome.FULL:
+                whole = made.complete(body_id)
+                if whole is not None:
+                    return whole
+            missing = Missing(ranges=made.missing(body_id), refused=made.refused_senders(body_id))
+            plan.progress(body_id, missing, now_ms=now_ms)
+        return None
+
+    pushed = [each for each in cut(body, body_id, granules=7) if rng.random() > 0.2]
+    result = receive(pushed, TRAINER, 0)
+    now_ms = 0
+    while result is None and now_ms < 60_000:
+        next_ms = plan.next_due_ms()
+        assert next_ms is not None
+        now_ms = max(now_ms, next_ms)
+        for asked in plan.due(now_ms):
+            made.restrict(body_id, sender=asked.responder)
+            if asked.responder == TRAINER and rng.random() < 0.5:
+                continue
+            source = bytes(len(body)) if asked.responder == HOLDER else body
+            answer = answerers[asked.responder].packets(
+                asked, source, requester=ME, granules=7, now_ms=now_ms
+            )
+            result = receive(list(answer), asked.responder, now_ms)
+
+    assert result == body
+
+
+def test_a_responder_whose_answer_lost_some_packets_is_asked_again_for_these() -> None:
+    plan = planner(push_grace_ms=0, answer_timeout_ms=100)
+    plan.want(ID, height=1, responders=[TRAINER, HOLDER], now_ms=0)
+    plan.progress(ID, some(0, 10), now_ms=0)
+    plan.due(0)
+
+    plan.progress(ID, some(5, 2), now_ms=50)
+    (again,) = plan.due(150)
+    plan.progress(ID, some(5, 2), now_ms=160)
+    (other,) = plan.due(260)
+
+    assert (again.responder, again.ranges) == (TRAINER, some(5, 2).ranges)
+    assert (other.responder, other.ranges) == (HOLDER, some(5, 2).ranges)
+
+
+def test_packets_that_bring_nothing_do_not_put_off_the_next_request() -> None:
+    plan = planner(push_grace_ms=100, answer_timeout_ms=100)
+    plan.want(ID, height=1, responders=[TRAINER, HOLDER], now_ms=0)
+    plan.progress(ID, some(3, 5), now_ms=50)
+
+    plan.progress(ID, some(3, 5), now_ms=149)
+    first = plan.due(150)
+    plan.progress(ID, some(3, 5), now_ms=249)
+    second = plan.due(250)
+
+    assert [each.responder for each in (*first, *second)] == [TRAINER, HOLDER]
