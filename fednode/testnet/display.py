@@ -17,7 +17,9 @@ MEMBERS_SHOWN_MAX: Final = 16
 OTHER_LINES: Final = 12
 """Lines of the terminal that are not rows of heights or members."""
 HEIGHTS_SHOWN_MIN: Final = 4
-BAR_WIDTH: Final = 20
+BAR_WIDTH_MAX: Final = 20
+TABLE_WIDTH: Final = 80
+"""Columns of the terminal that the tables take without bars."""
 
 
 class Display(Protocol):
@@ -81,7 +83,8 @@ class LiveDisplay:
         if self._view is None:
             return Text(self._title)
         rows = self._console.height - OTHER_LINES - min(len(self._view.members), MEMBERS_SHOWN_MAX)
-        return render(self._view, self._title, max(HEIGHTS_SHOWN_MIN, rows))
+        bar = max(0, min(BAR_WIDTH_MAX, self._console.width - TABLE_WIDTH))
+        return render(self._view, self._title, heights=max(HEIGHTS_SHOWN_MIN, rows), bar=bar)
 
 
 class PlainLog:
@@ -167,53 +170,56 @@ def height_line(height: HeightView, view: NetworkView) -> str:
     )
 
 
-def render(view: NetworkView, title: str, heights: int) -> RenderableType:
+def render(view: NetworkView, title: str, *, heights: int, bar: int) -> RenderableType:
     """Return the whole picture.
 
     Args:
         view: What to show.
         title: First line.
         heights: How many of the newest heights are shown.
+        bar: Characters of a bar that stands for 100 %.
     """
     return Group(
         Text(title, style="bold"),
-        _height_table(view, heights),
+        _height_table(view, heights, bar),
         Text(""),
         _open_line(view),
-        _member_table(view),
+        _member_table(view, bar),
     )
 
 
-def _height_table(view: NetworkView, shown: int) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="dim")
-    table.add_column("height", justify="right")
-    table.add_column("training round", justify="right")
-    for name in ("proposer", "signed by", "updates of", "outlier"):
-        table.add_column(name)
-    table.add_column("accuracy on held-out rows", min_width=BAR_WIDTH + 6, no_wrap=True)
-    table.add_column("seconds", justify="right")
+def _height_table(view: NetworkView, shown: int, bar: int) -> Table:
+    table = _table()
+    for name in ("height", "training"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("proposer", "signed by", "updates of", "outlier", "accuracy"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("seconds", justify="right", no_wrap=True)
     for number in sorted(view.heights)[-shown:]:
         height = view.heights[number]
         block = height.block
-        attempt = f" (view {block.created_view})" if block.created_view else ""
         is_empty = block.kind == "EMPTY"
         table.add_row(
             str(number),
-            "no training" if is_empty else f"{block.training_round} of {view.training_rounds}",
-            view.members[block.proposer].name + attempt,
+            "none" if is_empty else f"{block.training_round} of {view.training_rounds}",
+            view.members[block.proposer].name,
             _numbers(block.signers),
             _numbers(block.included),
             Text(_numbers(block.flagged), style="red"),
-            _accuracy(height.accuracy),
+            _accuracy(height.accuracy, bar),
             f"{height.seconds:.1f}",
         )
     return table
 
 
-def _accuracy(accuracy: float | None) -> Text:
+def _table() -> Table:
+    return Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+
+
+def _accuracy(accuracy: float | None, bar: int) -> Text:
     if accuracy is None:
         return Text("")
-    return Text(f"{accuracy:.3f} ").append(_bar(accuracy), style="green")
+    return Text(f"{accuracy:.3f} ").append(_bar(accuracy, bar), style="green")
 
 
 def _open_line(view: NetworkView) -> Text:
@@ -227,8 +233,8 @@ def _open_line(view: NetworkView) -> Text:
     return Text(f"now: height {opened.height}, view {opened.view}{proposer}: {opened.phase}")
 
 
-def _member_table(view: NetworkView) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="dim")
+def _member_table(view: NetworkView, bar: int) -> Table:
+    table = _table()
     for name in ("member", "process", "height", "voting power", *PHASE_NAMES, ""):
         table.add_column(name.lower() if name in PHASE_NAMES else name)
     powers = view.powers
@@ -242,7 +248,7 @@ def _member_table(view: NetworkView) -> Table:
             f"{number} {member.name}",
             str(member.process_id or ""),
             str(member.height),
-            f"{share:5.1%} {_bar(share)}" if total else "",
+            f"{share:5.1%} {_bar(share, bar)}" if total else "",
             *votes,
             _state(member),
         )
@@ -262,8 +268,8 @@ def _state(member: MemberView) -> Text:
     return Text(", ".join(words), style="yellow")
 
 
-def _bar(share: float) -> str:
-    return "█" * round(BAR_WIDTH * min(1.0, max(0.0, share)))
+def _bar(share: float, width: int) -> str:
+    return "█" * round(width * min(1.0, max(0.0, share)))
 
 
 def _name(view: NetworkView, number: int) -> str:
