@@ -170,14 +170,15 @@ def test_the_command_prints_json(
     ]
 
 
-@pytest.mark.parametrize("missing", ["export", "genesis"])
+@pytest.mark.parametrize("missing", ["export", "genesis", "model"])
 def test_a_file_that_cannot_be_read_is_reported(
     made: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str], missing: str
 ) -> None:
     arguments = write_files(tmp_path, made)
+    (tmp_path / "model").touch()
     (tmp_path / missing).unlink()
 
-    assert main(arguments) == EXIT_USAGE
+    assert main([*arguments, "--model", str(tmp_path / "model")]) == EXIT_USAGE
 
     error = f"cannot read {tmp_path / missing}: No such file or directory\n"
     assert capsys.readouterr().err == error

@@ -1,5 +1,6 @@
 """An export is its records and nothing else; what is not is refused with its place (rule P2)."""
 
+import random
 from collections.abc import Callable
 from io import BytesIO
 
@@ -76,6 +77,24 @@ def test_a_scan_returns_what_stands_before_the_fault(cut: Callable[[bytes], byte
 
     assert scan.blocks == tuple(ONE.blocks)
     assert scan.fault
+
+
+def test_only_decode_errors_leave_the_reader(seed: int) -> None:
+    rng = random.Random(seed)
+    valid = export_of(stub_chain(2))
+    for i in range(4_000):
+        data = bytearray(rng.randbytes(rng.randrange(60)) if i % 4 == 0 else valid)
+        for _ in range(rng.choice((0, 1, 3))):
+            if data:
+                place = rng.randrange(len(data))
+                data[place : place + rng.randrange(3)] = rng.randbytes(rng.randrange(3))
+        try:
+            blocks, certificate = read_export(bytes(data))
+        except DecodeError:
+            continue
+        file = BytesIO()
+        write_export(file, blocks, certificate)
+        assert file.getvalue() == data
 
 
 def test_only_blocks_and_certificates_are_records() -> None:
