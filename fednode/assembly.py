@@ -1,9 +1,9 @@
 """Puts one member's node together from its parts; the only place where everything is wired."""
 
 import os
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -24,6 +24,7 @@ from fednode.transport.base import Transport
 from fednode.wire.bodies import ReceiverLimits
 from fednode.wire.counters import Counters
 from fednode.wire.envelope import Keyring, seal
+from fednode.wire.line import Line
 from fednode.wire.pull import PullLimits
 from fednode.wire.topics import topics_of
 from ledger.blobs import Blobs
@@ -101,20 +102,20 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
     """Return a node at the state of its ledger, ready to `run`."""
     contract = membership.genesis.contract
     chain = chain_id(contract)
-    public_keys = [member.public_key for member in contract.members]
     keyring = Keyring(membership.network_key)
     counters = Counters()
-    topics = topics_of(chain)
     signer = _signer(membership, storage.ledger, chain)
-    sealed = _sealer(keyring)
+    line = Line(
+        own=membership.member,
+        transport=around.transport,
+        topics=topics_of(chain),
+        public_keys=[member.public_key for member in contract.members],
+        seal=partial(seal, keyring=keyring, nonce_source=os.urandom),
+    )
     exchange = BodyExchange(
         ExchangeParts(
-            own=membership.member,
+            line=line,
             blobs=storage.blobs,
-            transport=around.transport,
-            topics=topics,
-            public_keys=public_keys,
-            seal=sealed,
             sign=signer.sign_request,
             clock=around.clock,
             counters=counters,
@@ -132,33 +133,15 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
         keep_heights=around.keep_heights,
         journal=around.journal,
     )
-    head = storage.ledger.head
-    engine = Engine(
-        contract=contract,
-        state=storage.ledger.state,
-        tip_certificate=storage.ledger.certificate_at(head) if head else None,
-        member=membership.member,
-        signer=signer,
-        scheme=ED25519,
-        proposals=storage.ledger.load_proposals(head + 1),
-    )
     return Node(
         NodeParts(
-            engine=engine,
+            engine=_engine(membership, storage.ledger, signer),
             ledger=storage.ledger,
-            transport=around.transport,
-            topics=topics,
-            public_key=membership.key.public_key,
+            line=line,
             inbox=MessageInbox(
                 contract=contract, chain_id=chain, keyring=keyring, counters=counters
             ),
-            outbox=Outbox(
-                transport=around.transport,
-                topics=topics,
-                public_keys=public_keys,
-                own=membership.member,
-                seal=sealed,
-            ),
+            outbox=Outbox(line),
             exchange=exchange,
             chores=Chores(household),
             clock=around.clock,
@@ -178,5 +161,13 @@ def _signer(membership: Membership, ledger: Ledger, chain: bytes) -> Signer:
     return Signer(key=membership.key, member=membership.member, chain_id=chain, record=record)
 
 
-def _sealer(keyring: Keyring) -> Callable[[bytes], bytes]:
-    return lambda plaintext: seal(plaintext, keyring, nonce_source=os.urandom)
+def _engine(membership: Membership, ledger: Ledger, signer: Signer) -> Engine:
+    return Engine(
+        contract=membership.genesis.contract,
+        state=ledger.state,
+        tip_certificate=ledger.certificate_at(ledger.head) if ledger.head else None,
+        member=membership.member,
+        signer=signer,
+        scheme=ED25519,
+        proposals=ledger.load_proposals(ledger.head + 1),
+    )

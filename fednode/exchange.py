@@ -3,20 +3,20 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from fednode.clock import Clock
-from fednode.transport.base import Lane, Transport
+from fednode.transport.base import Lane
 from fednode.transport.errors import TransportError
 from fednode.wire.answers import AnswerLimits, PullAnswerer
 from fednode.wire.bodies import BodyReceiver, Outcome, ReceiverLimits
 from fednode.wire.counters import Counters
+from fednode.wire.line import Line
 from fednode.wire.messages import PullRequestMessage, encode_plaintext
 from fednode.wire.packets import BodyPacket, PullRequest, cut, packet_granules
 from fednode.wire.pull import Missing, PullLimits, PullPlanner
 from fednode.wire.push import push_packets
-from fednode.wire.topics import Topics
 from ledger.blobs import Blobs
 from ledger.bodies import body_id
 from ledger.keys import Signed, Verified
@@ -45,12 +45,8 @@ class ExchangeParts:
     """What a body exchange works with.
 
     Attributes:
-        own: This node's member number.
+        line: Reaches the other members; packets go by the bulk lane.
         blobs: Where complete bodies are durable.
-        transport: Carries packets on the bulk lane.
-        topics: Topic names of the chain.
-        public_keys: Public key by member number.
-        seal: Seals a plaintext for the wire.
         sign: Signs a request of this member.
         clock: Monotonic time for waits.
         counters: Where refused packets and requests are counted.
@@ -58,12 +54,8 @@ class ExchangeParts:
         pull_limits: Waits and sizes of pull requests.
     """
 
-    own: int
+    line: Line
     blobs: Blobs
-    transport: Transport
-    topics: Topics
-    public_keys: Sequence[bytes]
-    seal: Callable[[bytes], bytes]
     sign: Callable[[PullRequest], Signed[PullRequest]]
     clock: Clock
     counters: Counters
@@ -76,14 +68,15 @@ class BodyExchange:
 
     def __init__(self, parts: ExchangeParts) -> None:
         self._parts = parts
+        self._line = parts.line
         self._receiver = BodyReceiver(
             body_id_of=body_id, limits=parts.receiver_limits, counters=parts.counters
         )
         self._planner = PullPlanner(
-            own_member=parts.own, limits=parts.pull_limits, first_counter=parts.clock.now_ms()
+            own_member=parts.line.own, limits=parts.pull_limits, first_counter=parts.clock.now_ms()
         )
         self._answerer = PullAnswerer(
-            own_member=parts.own, limits=AnswerLimits(), counters=parts.counters
+            own_member=parts.line.own, limits=AnswerLimits(), counters=parts.counters
         )
         self._wanted: dict[bytes, Wanted] = {}
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
@@ -132,24 +125,24 @@ class BodyExchange:
     async def push(self, body: bytes) -> None:
         """Publish the packets of an own body once."""
         content = await asyncio.to_thread(self._parts.blobs.get, body)
-        granules = packet_granules(self._parts.transport.payload_bytes_max)
+        granules = packet_granules(self._line.transport.payload_bytes_max)
         packets = cut(content, body, granules=granules)
-        await self._publish(self._parts.topics.bodies, packets)
+        await self._publish(self._line.topics.bodies, packets)
 
     async def answer(self, request: Verified[PullRequest]) -> None:
         """Send a member the part of a body that it asks for, if it is held here."""
         statement, requester = request.statement, request.signer
-        if statement.responder != self._parts.own or not self._parts.blobs.has(statement.body_id):
+        if statement.responder != self._line.own or not self._parts.blobs.has(statement.body_id):
             return
         content = await asyncio.to_thread(self._parts.blobs.get, statement.body_id)
         packets = self._answerer.packets(
             statement,
             content,
             requester=requester,
-            granules=packet_granules(self._parts.transport.payload_bytes_max),
+            granules=packet_granules(self._line.transport.payload_bytes_max),
             now_ms=self._parts.clock.monotonic_ms(),
         )
-        await self._publish(self._parts.topics.answers(self._parts.public_keys[requester]), packets)
+        await self._publish(self._line.topics.answers(self._line.public_keys[requester]), packets)
 
     async def run(self) -> None:
         """Send pull requests when they are due, until cancelled."""
@@ -160,9 +153,9 @@ class BodyExchange:
             for request in self._planner.due(self._parts.clock.monotonic_ms()):
                 self._receiver.restrict(request.body_id, sender=request.responder)
                 message = PullRequestMessage(request=self._parts.sign(request))
-                topic = self._parts.topics.requests(self._parts.public_keys[request.responder])
-                payload = self._parts.seal(encode_plaintext(message))
-                await self._parts.transport.publish(topic, payload, lane=Lane.CONTROL)
+                topic = self._line.topics.requests(self._line.public_keys[request.responder])
+                payload = self._line.seal(encode_plaintext(message))
+                await self._line.transport.publish(topic, payload, lane=Lane.CONTROL)
             await asyncio.sleep(TICK_S)
 
     def _want(self, wanted: Wanted) -> None:
@@ -178,7 +171,7 @@ class BodyExchange:
 
     async def _publish(self, topic: str, packets: Iterable[BodyPacket]) -> None:
         try:
-            await push_packets(self._parts.transport, topic, packets, seal=self._parts.seal)
+            await push_packets(self._line.transport, topic, packets, seal=self._line.seal)
         except TransportError as error:
             logger.info("a body stays to be pulled: %s", error)
 

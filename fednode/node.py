@@ -26,10 +26,10 @@ from fednode.inbox import MessageInbox
 from fednode.journal import Journal
 from fednode.outbox import Outbox
 from fednode.timers import Timers
-from fednode.transport.base import Connected, Lane, Transport
+from fednode.transport.base import Connected, Lane
 from fednode.transport.errors import TransportError
+from fednode.wire.line import Line
 from fednode.wire.packets import BodyPacket, PullRequest
-from fednode.wire.topics import Topics
 from ledger.encoding import encode
 from ledger.errors import StorageError
 from ledger.keys import Verified
@@ -45,9 +45,7 @@ class NodeParts:
     Attributes:
         engine: The consensus engine, at the state of the ledger.
         ledger: Where blocks, record and proposals are durable.
-        transport: Carries envelopes; entered and left by `Node.run`.
-        topics: Topic names of the chain.
-        public_key: This member's.
+        line: Reaches the other members; its transport is entered and left by `Node.run`.
         inbox: Opens and verifies what arrives.
         outbox: Sends messages.
         exchange: Moves bodies.
@@ -58,9 +56,7 @@ class NodeParts:
 
     engine: Engine
     ledger: Ledger
-    transport: Transport
-    topics: Topics
-    public_key: bytes
+    line: Line
     inbox: MessageInbox
     outbox: Outbox
     exchange: BodyExchange
@@ -89,7 +85,7 @@ class Node:
         """
         self._end = asyncio.get_running_loop().create_future()
         try:
-            async with self._parts.transport:
+            async with self._parts.line.transport:
                 await self._subscribe()
                 self._background(self._parts.outbox.run(), "outbox")
                 self._background(self._parts.exchange.run(), "exchange")
@@ -180,17 +176,15 @@ class Node:
         self.feed(fx.TimerFired(timer=timer))
 
     async def _subscribe(self) -> None:
-        control = (
-            self._parts.topics.control,
-            self._parts.topics.every_status,
-            self._parts.topics.requests(self._parts.public_key),
-        )
-        await self._parts.transport.subscribe(control, lane=Lane.CONTROL)
-        bulk = (self._parts.topics.bodies, self._parts.topics.answers(self._parts.public_key))
-        await self._parts.transport.subscribe(bulk, lane=Lane.BULK)
+        line = self._parts.line
+        own_key = line.public_keys[line.own]
+        control = (line.topics.control, line.topics.every_status, line.topics.requests(own_key))
+        await line.transport.subscribe(control, lane=Lane.CONTROL)
+        bulk = (line.topics.bodies, line.topics.answers(own_key))
+        await line.transport.subscribe(bulk, lane=Lane.BULK)
 
     async def _read_packets(self) -> None:
-        async for packet in self._parts.transport.packets():
+        async for packet in self._parts.line.transport.packets():
             arrival = self._parts.inbox.open(packet.payload)
             match arrival:
                 case None:
@@ -214,7 +208,7 @@ class Node:
         self._background(self._parts.exchange.answer(request), "answer pull")
 
     async def _read_events(self) -> None:
-        async for event in self._parts.transport.events():
+        async for event in self._parts.line.transport.events():
             self._parts.journal.connection(event)
             if isinstance(event, Connected) and event.is_reconnect and event.lane is Lane.CONTROL:
                 # What was sent meanwhile is lost: say it all again (rule P91).

@@ -3,15 +3,14 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
 from typing import Final
 
 from consensus.messages import BlocksMessage, Message, StatusMessage
-from fednode.transport.base import Lane, Transport
+from fednode.transport.base import Lane
 from fednode.transport.errors import TransportError
 from fednode.wire.envelope import ENVELOPE_OVERHEAD_BYTES
+from fednode.wire.line import Line
 from fednode.wire.messages import encode_plaintext
-from fednode.wire.topics import Topics
 
 logger = logging.getLogger(__name__)
 
@@ -23,48 +22,32 @@ class Outbox:
     """Queues messages so that the engine's effects never wait for the network.
 
     Args:
-        transport: Carries them.
-        topics: Topic names of the chain.
-        public_keys: Public key by member number.
-        own: This node's member number.
-        seal: Seals a plaintext for the wire.
+        line: Reaches the other members.
     """
 
-    def __init__(
-        self,
-        *,
-        transport: Transport,
-        topics: Topics,
-        public_keys: Sequence[bytes],
-        own: int,
-        seal: Callable[[bytes], bytes],
-    ) -> None:
-        self._transport = transport
-        self._topics = topics
-        self._public_keys = public_keys
-        self._own = own
-        self._seal = seal
+    def __init__(self, line: Line) -> None:
+        self._line = line
         self._waiting: deque[tuple[str, Message, Lane]] = deque(maxlen=WAITING_MAX)
         self._came = asyncio.Event()
 
     def publish(self, message: Message) -> None:
         """Queue a message to all members."""
         is_status = isinstance(message, StatusMessage)
-        own_key = self._public_keys[self._own]
-        topic = self._topics.status(own_key) if is_status else self._topics.control
+        own_key = self._line.public_keys[self._line.own]
+        topic = self._line.topics.status(own_key) if is_status else self._line.topics.control
         self._queue(topic, message, Lane.CONTROL)
 
     def send(self, member: int, message: Message) -> None:
         """Queue a message to one member; blocks go by the bulk lane."""
-        key = self._public_keys[member]
+        key = self._line.public_keys[member]
         if isinstance(message, BlocksMessage):
-            self._queue(self._topics.answers(key), message, Lane.BULK)
+            self._queue(self._line.topics.answers(key), message, Lane.BULK)
         else:
-            self._queue(self._topics.requests(key), message, Lane.CONTROL)
+            self._queue(self._line.topics.requests(key), message, Lane.CONTROL)
 
     def fits(self, message: Message) -> bool:
         """Return whether the broker carries a message of this size in one packet."""
-        room = self._transport.payload_bytes_max - ENVELOPE_OVERHEAD_BYTES
+        room = self._line.transport.payload_bytes_max - ENVELOPE_OVERHEAD_BYTES
         return len(encode_plaintext(message)) <= room
 
     async def run(self) -> None:
@@ -80,17 +63,17 @@ class Outbox:
         self._came.set()
 
     async def _hand_over(self, topic: str, message: Message, lane: Lane) -> None:
-        payload = self._seal(encode_plaintext(message))
-        if len(payload) > self._transport.payload_bytes_max:
+        payload = self._line.seal(encode_plaintext(message))
+        if len(payload) > self._line.transport.payload_bytes_max:
             logger.error(
                 "a %s of %d bytes is above the broker's limit of %d: raise that limit",
                 type(message).__name__,
                 len(payload),
-                self._transport.payload_bytes_max,
+                self._line.transport.payload_bytes_max,
             )
             return
         retain = isinstance(message, StatusMessage)
         try:
-            await self._transport.publish(topic, payload, lane=lane, retain=retain)
+            await self._line.transport.publish(topic, payload, lane=lane, retain=retain)
         except TransportError as error:
             logger.info("not sent now, repeated later: %s", error)
