@@ -36,7 +36,12 @@ LEDGER_IO = {
 }
 IMPURE_LEDGER = tuple(path.removesuffix(".py").replace("/", ".") for path in LEDGER_IO)
 # The distribution's name where the module's differs.
-MODULE_OF = {"pynacl": "nacl", "scikit-learn": "sklearn", "dp-accounting": "dp_accounting"}
+MODULE_OF = {
+    "pynacl": "nacl",
+    "scikit-learn": "sklearn",
+    "typing-extensions": "typing_extensions",
+    "dp-accounting": "dp_accounting",
+}
 
 MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
