@@ -285,3 +285,13 @@ def test_a_body_of_one_leaf_is_checked_without_leaf_hashes() -> None:
     assert made.accept(forged(right), sender=None) is not Outcome.FULL
     assert made.accept(forged(right), sender=None) is Outcome.DUPLICATE
     assert made.accept(right, sender=None) is Outcome.FULL
+
+
+def test_with_leaf_hashes_a_stray_granule_does_not_shorten_what_is_asked_for() -> None:
+    # Else a spoiler's granule would keep every answer from covering the whole leaf.
+    made = expecting()
+    made.accept(with_leaves()[0], sender=1)
+
+    made.accept(forged(packets()[3]), sender=9)
+
+    assert made.missing(ID) == (GranuleRange(first=0, count=41),)
