@@ -5,8 +5,11 @@ A process of its own with the network key of one member; it never signs or publi
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from fednode.clock import Clock
 from fednode.events import Plain
@@ -17,6 +20,18 @@ from fednode.wire.messages import PullRequestMessage, decode_plaintext
 from fednode.wire.packets import BodyPacket
 from fednode.wire.topics import Topics
 from ledger.errors import DecodeError
+
+PACKETS_MAX: Final = 100_000
+"""Packets that the report lists; older ones are left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacketNote:
+    """What a broker sees of a packet: when, on which topic below the chain's, how many bytes."""
+
+    at_ms: int
+    topic: str
+    size: int
 
 
 class Recorder:
@@ -47,6 +62,7 @@ class Recorder:
         self.unopened = 0
         self.bytes_heard = 0
         self.last_body_packet_ms: dict[bytes, int] = {}
+        self.packets: deque[PacketNote] = deque(maxlen=PACKETS_MAX)
 
     async def run(self, members: tuple[bytes, ...], *, on_ready: Callable[[], None]) -> None:
         """Record until cancelled.
@@ -84,10 +100,18 @@ class Recorder:
             "last_body_packet_ms": {
                 body.hex(): at_ms for body, at_ms in self.last_body_packet_ms.items()
             },
+            "packets": [[each.at_ms, each.topic, each.size] for each in self.packets],
         }
 
     def _hear(self, packet: Packet) -> None:
         self.bytes_heard += len(packet.payload)
+        self.packets.append(
+            PacketNote(
+                at_ms=self._clock.monotonic_ms(),
+                topic=packet.topic.removeprefix(f"{self._topics.root}/"),
+                size=len(packet.payload),
+            )
+        )
         try:
             opened = open_envelope(packet.payload, self._keyring)
             message = decode_plaintext(opened.plaintext)
