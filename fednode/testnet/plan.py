@@ -10,7 +10,7 @@ from fednode.learning.data_spec import DataSpec
 from ledger.genesis import Timeouts
 
 LOCAL_TIMEOUTS: Final = Timeouts(
-    collect_ms=10_000,
+    collect_ms=5_000,
     collect_max_ms=30_000,
     have_grace_ms=150,
     propose_ms=3_000,
@@ -22,10 +22,9 @@ LOCAL_TIMEOUTS: Final = Timeouts(
 )
 """Waits for nodes that share a computer and train within a second.
 
-`collect_ms` is the longest that a height waits for a trainer that just died: two heights later it
-is no longer expected. It is long enough for a laptop that is busy with other things.
-`have_grace_ms` is the only wait that every height takes. The others bound what a dead proposer
-costs.
+`collect_ms` is the longest that a height waits for a trainer that died; after four heights it is no
+longer expected (rule P11). `have_grace_ms` is the only wait that every height takes. The others
+bound what a dead proposer costs.
 """
 
 
