@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.commands import FINISH_S, fednode
+from tests.e2e.running import FINISH_S, run_to_end
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.network]
 
@@ -21,7 +21,7 @@ TRAINING_ROUNDS = 10
 
 
 def run_demo(tmp_path: Path, *options: str) -> dict[str, Any]:
-    done = fednode("demo", "--json", "--dir", str(tmp_path / "demo"), *options, cwd=tmp_path)
+    done = run_to_end("demo", "--json", "--dir", str(tmp_path / "demo"), *options, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     report: dict[str, Any] = json.loads(done.stdout)
     return report
@@ -60,7 +60,7 @@ def test_plain_mean_is_ruined_by_the_liar_and_certified_all_the_same(tmp_path: P
 
 
 def test_newcomer_reads_a_story_and_commands_that_work(tmp_path: Path) -> None:
-    done = fednode("demo", "--seed", "1", cwd=tmp_path)
+    done = run_to_end("demo", "--seed", "1", cwd=tmp_path)
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "NOT OK" not in done.stdout

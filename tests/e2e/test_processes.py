@@ -11,7 +11,7 @@ import pytest
 from fednode.testnet.peers import LOG_NAME
 from ledger.lock import LOCK_NAME
 from ledger.store import DATABASE_NAME
-from tests.e2e.commands import Running, alive, fednode, openers
+from tests.e2e.running import Running, alive, openers, run_to_end
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.network]
 
@@ -161,14 +161,14 @@ def test_network_without_a_quorum_ends_with_the_reason(tmp_path: Path) -> None:
 def test_used_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "genesis.fed").write_bytes(b"of another network")
 
-    done = fednode(*small(tmp_path), cwd=tmp_path)
+    done = run_to_end(*small(tmp_path), cwd=tmp_path)
 
     assert done.returncode == 2
     assert "name another folder, or go on with the network in it by --resume" in done.stderr
 
 
 def test_other_terms_are_refused_when_a_network_goes_on(tmp_path: Path) -> None:
-    done = fednode("testnet", "--resume", "--dir", str(tmp_path), "--seed", "0", cwd=tmp_path)
+    done = run_to_end("testnet", "--resume", "--dir", str(tmp_path), "--seed", "0", cwd=tmp_path)
 
     assert done.returncode == 2
     assert "expected no --seed with --resume" in " ".join(done.stderr.split())
