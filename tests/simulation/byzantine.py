@@ -58,12 +58,6 @@ class ByzantineNode(Node):
         self.leave()
 
     @override
-    def start(self) -> None:
-        super().start()
-        if self.strategy == "favourer":
-            self.world.at(int(self.world.rng.random() * MUTE_MS_MAX), self._mute)
-
-    @override
     def publish(self, message: Message) -> None:
         match self.strategy:
             case "silent":
@@ -74,8 +68,11 @@ class ByzantineNode(Node):
                 self._tell_halves(message)
             case "favourer" if isinstance(message, VoteMessage | CertificateMessage):
                 self.send(self.favourite, message)
-            case "favourer" | "forgetter" if isinstance(message, ProposalMessage):
+                self._discourage(message)
+            case "forgetter" if isinstance(message, ProposalMessage):
                 super().publish(self._forget(message))
+            case "favourer" if isinstance(message, ProposalMessage):
+                self._favour(self._forget(message))
             case "withholder" if isinstance(message, ProposalMessage):
                 for target in sorted(self.half):
                     self.send(target, message)
@@ -123,17 +120,29 @@ class ByzantineNode(Node):
             block = build(self.world.contract, self.state, effect, is_wrong=True)
         super().built(effect, block)
 
-    def _mute(self) -> None:
-        """Have the broker drop what the favourite says, now and then, until the network heals."""
-        if self.world.healed_at is not None:
-            return
-        members = range(self.world.settings.members)
-        links = frozenset((self.favourite, each) for each in members if each != self.favourite)
-        name = -1 - self.member
-        self.world.network.cut(name, links)
-        duration = int(self.world.rng.random() * MUTE_MS_MAX)
-        self.world.at(duration, self.world.network.join, name)
-        self.world.at(2 * duration, self._mute)
+    def _favour(self, message: Message) -> None:
+        """Let the favourite alone see a quorum, and have the broker drop what it then says."""
+        validators = self.state.validators
+        friends = (self.favourite, *dict(self.world.settings.byzantine))
+        power = sum(map(validators.power_of, friends))
+        self.send(self.favourite, message)
+        for target in self.world.honest:
+            if target != self.favourite and not validators.has_quorum(power):
+                self.send(target, message)
+                power += validators.power_of(target)
+        if self.world.healed_at is None:
+            members = range(self.world.settings.members)
+            links = frozenset((self.favourite, each) for each in members if each != self.favourite)
+            name = -1 - self.member
+            self.world.network.cut(name, links)
+            self.world.at(int(self.world.rng.random() * MUTE_MS_MAX), self.world.network.join, name)
+
+    def _discourage(self, message: VoteMessage | CertificateMessage) -> None:
+        """Tell everybody but the favourite that one votes nil."""
+        if isinstance(message, VoteMessage):
+            for target in self.world.honest:
+                if target != self.favourite:
+                    self.send(target, self._nil(message))
 
     def _collect(self, packet: Packet) -> None:
         """Keep what a fresh block is made of."""

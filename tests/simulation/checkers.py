@@ -65,6 +65,7 @@ class Checkers:
         self._scheme = scheme
         self._honest = frozenset(honest)
         self._states: list[State] = [initial_state(contract)]
+        self._checked: set[QuorumCertificate] = set()
         self._slots: dict[Slot, Said] = {}
         self._locks: dict[int, Vote] = {}
         self._prepares: dict[tuple[int, int, bytes], dict[int, set[int]]] = defaultdict(
@@ -191,6 +192,9 @@ class Checkers:
             raise ViolationError(f"state of member {node.member} differs at height {height}")
 
     def _check_certificate(self, certificate: QuorumCertificate) -> None:
+        if certificate in self._checked:
+            return
+        self._checked.add(certificate)
         try:
             check_certificate(
                 certificate,

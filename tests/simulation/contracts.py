@@ -36,7 +36,7 @@ TIMEOUTS: Final = Timeouts(
     prepare_ms=400,
     commit_ms=400,
     view_max_ms=6_000,
-    rebroadcast_ms=1_000,
+    rebroadcast_ms=1_500,
     clock_window_ms=2_000,
 )
 

@@ -55,7 +55,7 @@ class Settings:
 def draw_settings(seed: int, *, heights: int = 5) -> Settings:
     """Draw the swarm of one seed: every fault is on or off by a coin of its own."""
     rng = make_random(f"settings/{seed}")
-    validators = rng.choice((4, 4, 4, 7))
+    validators = rng.choice((4, 4, 4, 4, 7))
     spectators = int(rng.random() < 0.1)
     members = validators + spectators
     tolerated = (validators - 1) // 3
@@ -81,13 +81,13 @@ def draw_settings(seed: int, *, heights: int = 5) -> Settings:
         duplication=rng.uniform(0.0, 0.5) if has["copies"] else 0.0,
         delay_ms=rng.choice((1, 10, 100)),
         has_heavy_tail=has["tail"],
-        has_echo=rng.random() < 0.3,
+        has_echo=rng.random() < 0.2,
         skews_ms=tuple(rng.randint(-3000, 3000) if has["skew"] else 0 for _ in range(members)),
         partitions=rng.randint(1, 4) if rng.random() < 0.5 else 0,
         pauses=rng.randint(1, 3) if rng.random() < 0.3 else 0,
         crashes=rng.randint(1, 6) if rng.random() < 0.5 else 0,
         power_cuts=int(rng.random() < 0.15),
         stragglers=int(has["slow"]),
-        faulty_ms=rng.randint(2_000, 9_000),
+        faulty_ms=rng.randint(2_000, 8_000),
         heights=heights,
     )
