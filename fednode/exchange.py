@@ -14,7 +14,7 @@ from fednode.wire.bodies import BodyReceiver, Outcome, ReceiverLimits
 from fednode.wire.counters import Counters
 from fednode.wire.line import Line
 from fednode.wire.messages import PullRequestMessage, encode_plaintext
-from fednode.wire.packets import BodyPacket, PullRequest, cut, packet_granules
+from fednode.wire.packets import BodyPacket, PullRequest, cut, leaf_hashes, packet_granules
 from fednode.wire.pull import Missing, PullLimits, PullPlanner
 from fednode.wire.push import push_packets
 from ledger.blobs import Blobs
@@ -126,7 +126,8 @@ class BodyExchange:
         """Publish the packets of an own body once."""
         content = await asyncio.to_thread(self._parts.blobs.get, body)
         granules = packet_granules(self._line.transport.payload_bytes_max)
-        packets = cut(content, body, granules=granules)
+        leaves = await asyncio.to_thread(leaf_hashes, content)
+        packets = cut(content, body, granules=granules, leaves=leaves)
         await self._publish(self._line.topics.bodies, packets)
 
     async def answer(self, request: Verified[PullRequest]) -> None:
@@ -135,12 +136,14 @@ class BodyExchange:
         if statement.responder != self._line.own or not self._parts.blobs.has(statement.body_id):
             return
         content = await asyncio.to_thread(self._parts.blobs.get, statement.body_id)
+        leaves = await asyncio.to_thread(leaf_hashes, content)
         packets = self._answerer.packets(
             statement,
             content,
             requester=requester,
             granules=packet_granules(self._line.transport.payload_bytes_max),
             now_ms=self._parts.clock.monotonic_ms(),
+            leaves=leaves,
         )
         await self._publish(self._line.topics.answers(self._line.public_keys[requester]), packets)
 

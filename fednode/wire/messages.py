@@ -26,9 +26,10 @@ class PullRequestMessage:
     request: Signed[PullRequest]
 
 
-Plaintext: TypeAlias = consensus.Message | PullRequestMessage | BodyPacket
+Encoded: TypeAlias = consensus.Message | PullRequestMessage
+Plaintext: TypeAlias = Encoded | BodyPacket
 
-DECODABLE: Final = (
+DECODABLE: Final[tuple[type[Encoded], ...]] = (
     consensus.UpdateMessage,
     consensus.HaveMessage,
     consensus.ProposalMessage,
@@ -41,7 +42,7 @@ DECODABLE: Final = (
     consensus.ProposalRequestMessage,
     PullRequestMessage,
 )
-_CLASSES: Final = {int(each.KIND): each for each in DECODABLE}
+_CLASSES: Final[dict[int, type[Encoded]]] = {int(each.KIND): each for each in DECODABLE}
 _SHORT_ARRAYS: Final = range(0x90, 0xA0)
 _PACKET_START: Final = b"FNB1"
 
