@@ -1,12 +1,14 @@
 """What a running node last knew: kept in a small file that `fednode status` reads at any time."""
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import override
 
 from fednode.clock import Clock
 from fednode.events import Plain
@@ -111,6 +113,19 @@ class StatusBoard:
             # The disk that the ledger needs is full or gone: the ledger says so, and stops.
             return
         self._written_ms = now
+
+
+class LastError(logging.Handler):
+    """Shows the newest warning or error of the log on a status board."""
+
+    def __init__(self, board: StatusBoard) -> None:
+        super().__init__(level=logging.WARNING)
+        self._board = board
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take in one line of the log."""
+        self._board.emit("error", {"text": record.getMessage()})
 
 
 def load_status(path: Path) -> Status | None:

@@ -74,10 +74,12 @@ def _surroundings(
     settings: "NodeConfig", membership: "Membership", events: str
 ) -> "Iterator[EventSink]":
     """Hold the lock of the key's folder, and yield where events go."""
+    import logging
+
     from fednode.clock import SystemClock
     from fednode.errors import ConfigError
     from fednode.events import Fanout
-    from fednode.status import STATUS_NAME, StatusBoard
+    from fednode.status import STATUS_NAME, LastError, StatusBoard
     from ledger.lock import FolderLock
 
     folder = settings.node.folder
@@ -92,6 +94,7 @@ def _surroundings(
         stack.enter_context(FolderLock(key_folder))
         folder.mkdir(parents=True, exist_ok=True)
         board = StatusBoard(folder / STATUS_NAME, SystemClock())
+        logging.getLogger().addHandler(LastError(board))
         sinks: list[EventSink] = [board]
         if events:
             sinks.append(stack.enter_context(_json_lines(events, membership.member)))

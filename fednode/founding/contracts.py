@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from fednode.aggregation.rules import RuleSpec
 from fednode.errors import ConfigError
 from fednode.founding.cards import MemberCard
 from fednode.learning.learner import TrainingSettings
@@ -98,6 +99,7 @@ def make_contract(cards: Sequence[MemberCard], options: ContractOptions) -> Cont
         options: The founders' choices.
 
     Raises:
+        AggregationError: If there is no such rule.
         ConfigError: If cards contradict each other.
         ContractError: If the terms cannot hold (`ledger.genesis_rules.check_contract`).
         DataError: If the sites' columns differ or one has no value anywhere.
@@ -146,7 +148,18 @@ def make_contract(cards: Sequence[MemberCard], options: ContractOptions) -> Cont
         ),
     )
     check_contract(contract)
+    check_rule(contract)
     return contract
+
+
+def check_rule(contract: Contract) -> None:
+    """Check that this version of fednode has the contract's aggregation rule.
+
+    Raises:
+        AggregationError: If it has not.
+    """
+    parameters = {each.name: each.value for each in contract.aggregation.parameters}
+    RuleSpec(rule_id=contract.aggregation.rule_id, f=parameters.get("f", 0))
 
 
 def timeouts_of(collect_s: float, view_s: float) -> Timeouts:

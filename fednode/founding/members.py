@@ -19,6 +19,8 @@ from fednode.config import (
 from fednode.errors import ConfigError
 from fednode.founding.cards import MemberCard, RoleName, save_card
 from fednode.founding.keys import MemberKey, create_key_file
+from fednode.learning.errors import DataError
+from fednode.learning.rows import Rows
 from fednode.learning.site_data import load_site
 from fednode.learning.statistics import SiteStatistics, site_statistics
 
@@ -99,7 +101,9 @@ def make_card(
         )
     statistics: SiteStatistics | None = None
     if data is not None:
-        statistics = site_statistics(load_site(data.spec()).training)
+        rows = load_site(data.spec()).training
+        _check_classes(rows, name)
+        statistics = site_statistics(rows)
     card = MemberCard(
         name=name,
         public_key=key.public_key.hex(),
@@ -110,6 +114,16 @@ def make_card(
         statistics=statistics,
     )
     return card.signed(key)
+
+
+def _check_classes(rows: Rows, name: str) -> None:
+    # As training would refuse it, but before anything is made or signed.
+    counts = {value: int((rows.labels == value).sum()) for value in (0, 1)}
+    if len(rows) and not all(counts.values()):
+        raise DataError(
+            f"expected rows of both classes at {name!r}, got {counts[0]} negative and {counts[1]} "
+            "positive ones; check the label column and the rule for the positive class"
+        )
 
 
 def card_name(name: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from fednode.config import NodeConfig
 from fednode.errors import ConfigError
 from fednode.founding.consent import missing_signatures, number_of
+from fednode.founding.contracts import check_rule
 from fednode.founding.genesis_files import load_genesis, read_public_file
 from fednode.founding.keys import MemberKey, load_key_file
 from fednode.founding.network_key import open_network_key
@@ -39,6 +40,7 @@ def open_membership(config: NodeConfig) -> Membership:
     """Load and check everything that a node starts with.
 
     Raises:
+        AggregationError: If this version of fednode lacks the contract's rule.
         ConfigError: If a file is missing or wrong, or local settings differ from the contract; the
             text then lists every difference.
         ContractError: If the contract cannot hold or a member has not signed it.
@@ -55,6 +57,7 @@ def open_membership(config: NodeConfig) -> Membership:
             f"{', '.join(missing)}; collect them with 'fednode genesis sign'"
         )
     check_genesis(genesis)
+    check_rule(genesis.contract)
     refuse_differences(local_differences(config, key, genesis.contract))
     return Membership(
         member=member,

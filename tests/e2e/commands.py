@@ -21,7 +21,7 @@ from ledger.store import DATABASE_NAME
 
 FEDNODE = (sys.executable, "-P", "-m", "fednode")
 COMMAND_TIMEOUT_S = 60
-FIRST_CONNECT_MS = 7_000
+FIRST_CONNECT_MS = 2_000
 
 
 @dataclass(frozen=True)

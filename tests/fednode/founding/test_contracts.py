@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fednode.aggregation.errors import AggregationError
 from fednode.errors import ConfigError
 from fednode.founding.contracts import (
     ContractOptions,
@@ -110,6 +111,13 @@ def test_one_member_twice_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ContractError, match="expected distinct ones"):
         make_contract([card, card], OPTIONS)
+
+
+def test_unknown_rule_is_refused(tmp_path: Path) -> None:
+    cards = [member.card for member in make_members(tmp_path, ("a", "b"))]
+
+    with pytest.raises(AggregationError, match=r"expected a rule of .*, got 'best'"):
+        make_contract(cards, replace(OPTIONS, rule="best"))
 
 
 def test_unknown_model_and_impossible_budget_are_refused(tmp_path: Path) -> None:
