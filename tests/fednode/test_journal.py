@@ -1,0 +1,61 @@
+"""What a node keeps of contradicting statements, and what it tells about them (rules P34, P45)."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from consensus.effects import ReportContradiction
+from consensus.messages import VoteMessage
+from fednode.events import Plain
+from fednode.journal import CONTRADICTIONS_MAX, Journal
+from ledger.encoding import decode
+from ledger.keys import SecretKey, sign, verify
+from ledger.records import FRESH, Phase, Vote
+
+CHAIN = bytes(32)
+LIAR = 2
+KEY = SecretKey(bytes(range(32)))
+
+
+class Told:
+    """An event sink that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, Mapping[str, Plain]]] = []
+
+    def emit(self, kind: str, fields: Mapping[str, Plain]) -> None:
+        self.events.append((kind, fields))
+
+
+def vote(block: bytes) -> VoteMessage:
+    statement = Vote(phase=Phase.PREPARE, height=7, view=1, valid_view=FRESH, block_id=block)
+    return VoteMessage(vote=sign(statement, KEY, signer=LIAR, chain_id=CHAIN), reason="")
+
+
+def contradiction() -> ReportContradiction:
+    return ReportContradiction(member=LIAR, first=vote(b"\1" * 32), second=vote(b"\2" * 32))
+
+
+def test_kept_statements_convict_their_signer_without_the_node(tmp_path: Path) -> None:
+    path = tmp_path / "contradictions.jsonl"
+
+    Journal(events=Told(), contradictions=path).note(contradiction())
+
+    kept = json.loads(path.read_text())
+    messages = [decode(VoteMessage, bytes.fromhex(each["bytes"])) for each in kept["statements"]]
+    votes = [verify(each.vote, KEY.public_key, chain_id=CHAIN).statement for each in messages]
+    assert kept["accused"] == LIAR
+    assert [each["kind"] for each in kept["statements"]] == ["VoteMessage", "VoteMessage"]
+    assert [(each.height, each.view, each.phase) for each in votes] == [(7, 1, Phase.PREPARE)] * 2
+    assert votes[0].block_id != votes[1].block_id
+
+
+def test_contradictions_are_told_without_end_but_kept_up_to_a_limit(tmp_path: Path) -> None:
+    path, told = tmp_path / "contradictions.jsonl", Told()
+    journal = Journal(events=told, contradictions=path)
+
+    for _ in range(CONTRADICTIONS_MAX + 1):
+        journal.note(contradiction())
+
+    assert [kind for kind, _ in told.events] == ["contradiction"] * (CONTRADICTIONS_MAX + 1)
+    assert len(path.read_text().splitlines()) == CONTRADICTIONS_MAX
