@@ -108,15 +108,7 @@ def make_contract(cards: Sequence[MemberCard], options: ContractOptions) -> Cont
     data = _data_terms(cards)
     tensors, values = initial_model(options.settings, len(data.features), options.seed)
     initial = encode_model_body(tensors, values.astype("<i4", copy=False).tobytes())
-    members = tuple(
-        Member(
-            name=card.name,
-            public_key=bytes.fromhex(card.public_key),
-            roles=card.role_bits,
-            samples=card.samples,
-        )
-        for card in cards
-    )
+    members = tuple(_member(card) for card in cards)
     n, m = _count(members)
     budget = _chosen(options.byzantine_budget, cap_budget(n, n) if n else 0)
     liars = _chosen(options.trainer_budget, min(budget, max(0, m - 1) // 3))
@@ -232,6 +224,15 @@ def _data_terms(cards: Sequence[MemberCard]) -> DataTerms:
         tuple(card.statistics for card in with_data if card.statistics is not None)
     )
     return DataTerms(label=first.label, positive=first.positive, features=features)
+
+
+def _member(card: MemberCard) -> Member:
+    return Member(
+        name=card.name,
+        public_key=bytes.fromhex(card.public_key),
+        roles=card.role_bits,
+        samples=card.samples,
+    )
 
 
 def _training_terms(options: ContractOptions) -> TrainingTerms:
