@@ -18,6 +18,8 @@ from fednode.testnet import lifeline
 LINE_BYTES_MAX: Final = 1 << 24
 STOP_GRACE_S: Final = 5.0
 LOG_TAIL_BYTES: Final = 4096
+ERROR_PREFIX: Final = "fednode: "
+"""With which a command begins the sentence about what went wrong."""
 _LIFELINE: Final = str(Path(lifeline.__file__).resolve())
 _ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -84,7 +86,7 @@ class Child:
         except OSError:
             return ""
         lines = data.decode(errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else ""
+        return lines[-1].strip().removeprefix(ERROR_PREFIX) if lines else ""
 
     def _signal(self, number: signal.Signals) -> None:
         if self.is_running:

@@ -119,8 +119,11 @@ class PlainLog:
                 self._say(f"{name} runs as process {event['process_id']}")
             case "broker":
                 self._say(f"broker {event['url']}")
-            case "killed" | "exit":
+            case "killed":
                 self._say(str(event["text"]))
+            case "exit":
+                name = view.members[int(event["member"])].name
+                self._say(f"{name} ended: {event['words']} (see {event['log']})")
             case _:
                 return
 

@@ -182,7 +182,8 @@ class Launcher:
                     "event": "exit",
                     "member": number,
                     "status": status,
-                    "text": self._epitaph(number, node, status),
+                    "log": str(self._launch.folder.log(self._view.members[number].name)),
+                    "words": node.last_words() or f"exit status {status}",
                 }
             )
 
@@ -261,13 +262,6 @@ class Launcher:
             f"the network stopped at height {height}, view {self._view.open.view}: {why}; see the "
             f"node.log in the members' folders below {folder}, then go on with --resume"
         )
-
-    def _epitaph(self, number: int, node: Child, status: int) -> str:
-        name = self._launch.contract.members[number].name
-        log = self._launch.folder.log(name)
-        words = node.last_words() or f"exit status {status}"
-        config = self._launch.folder.config(name)
-        return f"{name} ended: {words} (log: {log}; start it: fednode run --config {config})"
 
     def _note_trainers(self) -> None:
         for number, node in self._nodes.items():

@@ -115,7 +115,7 @@ class NetworkView:
                 self.members[number].is_connected = event["event"] == "connected"
             case "exit":
                 self.members[number].is_running = self.members[number].is_connected = False
-                self.members[number].last_words = str(event["text"])
+                self.members[number].last_words = str(event["words"])
             case "phase":
                 self._phase(event)
             case "vote":

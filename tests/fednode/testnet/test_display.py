@@ -63,7 +63,7 @@ def test_picture_fits_the_terminal(width: int) -> None:
 def test_dead_member_is_shown_with_its_last_words() -> None:
     view = make_view()
 
-    view.apply({"event": "exit", "member": 1, "status": 2, "text": "disk full"}, 11.0)
+    view.apply({"event": "exit", "member": 1, "status": 2, "words": "disk full"}, 11.0)
 
     assert "disk full" in picture(view)
 

@@ -73,17 +73,17 @@ def test_network_is_done_when_every_node_that_runs_has_the_last_training_round()
         view.apply(committed(number, 2), 11.0)
 
     before = view.is_done
-    view.apply({"event": "exit", "member": 2, "status": 1, "text": "hospital-2 ended"}, 11.0)
+    view.apply({"event": "exit", "member": 2, "status": 1, "words": "disk full"}, 11.0)
 
     assert (before, view.is_done) == (False, True)
-    assert view.members[2].last_words == "hospital-2 ended"
+    assert view.members[2].last_words == "disk full"
 
 
 def test_network_without_running_nodes_is_not_done() -> None:
     view = make_view(members=1)
     view.apply(committed(0, 2), 11.0)
 
-    view.apply({"event": "exit", "member": 0, "status": -9, "text": ""}, 11.0)
+    view.apply({"event": "exit", "member": 0, "status": -9, "words": ""}, 11.0)
 
     assert not view.is_done
 
