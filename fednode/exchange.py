@@ -81,7 +81,7 @@ class BodyExchange:
         self._wanted: dict[bytes, Wanted] = {}
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
         self._settling: set[bytes] = set()
-        self._early: OrderedDict[tuple[bytes, int], BodyPacket] = OrderedDict()
+        self._early: OrderedDict[tuple[bytes, int, bool], BodyPacket] = OrderedDict()
         self._early_bytes = 0
 
     async def hold(self, wanted: Wanted) -> None:
@@ -198,18 +198,23 @@ class BodyExchange:
         return True
 
     def _keep_early(self, packet: BodyPacket) -> None:
-        key = (packet.body_id, packet.first)
+        # Leaf hashes come in a packet of their own that names granule 0 too.
+        key = (packet.body_id, packet.first, bool(packet.leaves))
         if key in self._early or self._parts.blobs.has(packet.body_id):
             return
         self._early[key] = packet
-        self._early_bytes += len(packet.data)
+        self._early_bytes += _size(packet)
         while self._early_bytes > EARLY_BYTES_MAX:
             _, oldest = self._early.popitem(last=False)
-            self._early_bytes -= len(oldest.data)
+            self._early_bytes -= _size(oldest)
 
     def _take_early(self, body: bytes) -> None:
         keys = [key for key in self._early if key[0] == body]
         for key in keys:
             packet = self._early.pop(key)
-            self._early_bytes -= len(packet.data)
+            self._early_bytes -= _size(packet)
             self.on_packet(packet, sender=None)
+
+
+def _size(packet: BodyPacket) -> int:
+    return len(packet.data) + len(packet.leaves)
