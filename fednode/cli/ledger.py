@@ -1,6 +1,6 @@
 """`fednode ledger`: look at a ledger, check it, and write it to one file."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -136,7 +136,7 @@ def export(
     *,
     out: Annotated[Path, typer.Option(help="File to write.", metavar="FILE")],
     through: Annotated[
-        int | None, typer.Option(help="Height of the last block; left out: all.", min=0)
+        int | None, typer.Option(help="Height of the last block; left out: all.", min=1)
     ] = None,
 ) -> None:
     """Write a ledger to one file that anyone can check; equal ledgers give equal files.
@@ -154,10 +154,12 @@ def export(
 
 
 def _audit(source: Path, genesis: Path | None, model: Path | None) -> "AuditReport":
-    from fednode.cli.ledger_views import export_bytes, read_content
+    from fednode.cli.ledger_views import read_content
     from fednode.errors import ConfigError
     from fednode.founding.genesis_files import decode_genesis, read_public_file
     from ledger.__main__ import verify as verify_export
+    from ledger.audit import audit
+    from ledger.model_file import model_findings
 
     model_data = None if model is None else read_public_file(model, "a model file")
     if source.is_file() and source.suffix != ".toml":
@@ -171,7 +173,11 @@ def _audit(source: Path, genesis: Path | None, model: Path | None) -> "AuditRepo
     content = read_content(source, None)
     assert content.genesis is not None  # a folder has one
     against = content.genesis if genesis is None else decode_genesis(genesis)
-    return verify_export(against, export_bytes(content, len(content.blocks)), model_data)
+    report = audit(against, content.blocks, content.certificate)
+    if model_data is None:
+        return report
+    found = model_findings(model_data, against.contract, content.blocks)
+    return replace(report, findings=(*report.findings, *found))
 
 
 def _print_block(content: "Content", view: "BlockView") -> None:

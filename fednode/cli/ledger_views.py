@@ -96,19 +96,18 @@ def read_content(source: Path, genesis_path: Path | None) -> Content:
 
 
 def export_bytes(content: Content, through: int) -> bytes:
-    """Return the export of the blocks up to a height, 0 meaning none.
+    """Return the export of the blocks up to a height.
 
     Raises:
-        ConfigError: If the ledger is not that high.
+        ConfigError: If the ledger has no block of that height.
     """
-    if not 0 <= through <= len(content.blocks):
+    if not 1 <= through <= len(content.blocks):
         raise ConfigError(
-            f"expected a height of at most {len(content.blocks)}, the last one of this ledger, "
-            f"got {through}; name another"
+            f"expected a height from 1 to {len(content.blocks)}, the last one of this ledger, "
+            f"got {through}; name another, or wait for a block"
         )
     file = BytesIO()
-    certificate = content.certificate_of(through) if through else None
-    write_export(file, content.blocks[:through], certificate)
+    write_export(file, content.blocks[:through], content.certificate_of(through))
     return file.getvalue()
 
 
