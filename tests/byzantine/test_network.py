@@ -2,23 +2,82 @@
 
 from itertools import cycle
 
+import pytest
 from typing_extensions import override
 
 from consensus.messages import CertificateMessage, Message, VoteMessage
 from ledger.election import schedule
 from ledger.records import NIL, Phase, Vote, block_id
 from ledger.state import initial_state
+from tests.byzantine.test_proposers import settings_with_first_proposer
+from tests.simulation.byzantine import ByzantineNode
 from tests.simulation.contracts import make_contract
 from tests.simulation.disk import Disk
+from tests.simulation.mutants import no_entry_proof
 from tests.simulation.node import Node
+from tests.simulation.packets import ViolationError
 from tests.simulation.settings import Settings
 from tests.simulation.world import World
 
 DECIDE_MS = 60_000
+PREPARE = Phase.PREPARE
 
 
-def test_a_cut_link_among_three_of_four_is_forgotten_once_the_network_is_perfect() -> None:
-    """Rule P35: without entry proofs two nodes that lost each other's votes wait for ever."""
+def deadlocked() -> World:
+    """Member 0 left view 0 by COMMITs of 1, 2 and a liar that now is silent; 1 and 2 lack one.
+
+    The liar leads view 0, offers nothing and tells its votes to member 0 alone, whose links from 1
+    and 2 lose PREPAREs. So member 0 sees three COMMITs before it could send its own.
+    """
+    settings = settings_with_first_proposer("whisperer")
+    liar = settings.byzantine[0][0]
+    world = World(settings, node_class=PrepareDropper)
+    whisperer = world.nodes[liar]
+    assert isinstance(whisperer, ByzantineNode)
+    favourite = world.nodes[world.honest[0]]
+    whisperer.favourite = favourite.member
+    PrepareDropper.deaf = favourite.member
+    world.start()
+    world.run_until(lambda: favourite.view > 0, within_ms=DECIDE_MS)
+    whisperer.leave()
+    PrepareDropper.deaf = None
+    world.heal()
+    return world
+
+
+class PrepareDropper(Node):
+    """Its PREPAREs never reach the member that is `deaf`."""
+
+    deaf: int | None = None
+
+    @override
+    def emit(self, target: int, message: Message) -> None:
+        is_prepare = isinstance(message, VoteMessage) and message.vote.statement.phase is PREPARE
+        if not (is_prepare and target == self.deaf):
+            super().emit(target, message)
+
+
+def test_three_of_four_go_on_after_one_of_them_left_a_view_by_a_liars_vote() -> None:
+    """Rule P35: the entry proof gives the others the vote that only one of them was told."""
+    world = deadlocked()
+    honest = [world.nodes[member] for member in world.honest]
+    assert [node.view for node in honest].count(0) == 2
+
+    world.run_until(lambda: all(node.height >= 3 for node in honest), within_ms=DECIDE_MS)
+
+    world.end()
+
+
+def test_without_entry_proofs_the_three_would_wait_for_ever() -> None:
+    world = deadlocked()
+    honest = [world.nodes[member] for member in world.honest]
+
+    with no_entry_proof(), pytest.raises(ViolationError, match="liveness"):
+        world.run_until(lambda: all(node.height >= 1 for node in honest), within_ms=DECIDE_MS)
+
+
+def test_a_cut_link_among_three_of_four_is_harmless_once_the_network_is_perfect() -> None:
+    """Rule P35: two members that hear each other through a third only lose nothing for good."""
     world = World(Settings(seed=21, byzantine=((3, "silent"),), faulty_ms=1))
     world.start()
     world.network.cut(1, frozenset({(0, 1), (1, 0)}))

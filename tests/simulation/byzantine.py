@@ -62,6 +62,8 @@ class ByzantineNode(Node):
         match self.strategy:
             case "silent":
                 return
+            case "whisperer":
+                self.send(self.favourite, message)
             case "nuller" if isinstance(message, VoteMessage):
                 super().publish(self._nil(message))
             case "equivocator":
@@ -175,7 +177,9 @@ class ByzantineNode(Node):
             last_certificate=next(iter(message.block.last_certificate), None),
         )
         block = build(contract, self.state, order)
-        fresh = replace(statement, valid_view=FRESH, block_id=block_id(block.header))
+        # Sometimes it claims that a quorum prepared the block before, without showing it.
+        claimed = self.world.rng.choice((FRESH, statement.valid_view))
+        fresh = replace(statement, valid_view=claimed, block_id=block_id(block.header))
         return ProposalMessage(proposal=self.raw_sign(fresh), block=block, certificate=())
 
     def _nil(self, message: VoteMessage) -> VoteMessage:

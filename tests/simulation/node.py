@@ -5,7 +5,6 @@ two effects; what survives it is on the `Disk`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from consensus.effects import (
@@ -63,14 +62,6 @@ COMPUTE_MS = 30
 RESTART_MS_MAX = 6_000
 
 
-@dataclass(slots=True)
-class Volatile:
-    """What a crash loses besides the engine."""
-
-    timers: dict[Timer, int] = field(default_factory=dict)
-    headers: set[bytes] = field(default_factory=set)
-
-
 class Node:
     """One member: its disk, its engine while it is up, and the host between them."""
 
@@ -82,7 +73,8 @@ class Node:
         self.skew_ms = world.settings.skews_ms[member]
         self.is_straggler = member < world.settings.stragglers
         self.engine: Engine | None = None
-        self.volatile = Volatile()
+        self.timers: dict[Timer, int] = {}
+        self.headers: set[bytes] = set()
         self.bodies = Bodies(self)
         self.incarnation = 0
         self.fuse: int | None = None
@@ -96,10 +88,16 @@ class Node:
         """Height of the last block on the disk."""
         return self.disk.state.height
 
+    @property
+    def view(self) -> int:
+        """View of the height in work; 0 while the node is down."""
+        return 0 if self.engine is None else self.engine.view
+
     def start(self) -> None:
         """Bring the node up from what its disk holds."""
         self.incarnation += 1
-        self.volatile = Volatile()
+        self.timers.clear()
+        self.headers.clear()
         self.bodies = Bodies(self)
         state = self.disk.state
         signer = Signer(
@@ -220,9 +218,9 @@ class Node:
     def await_update(self, update: Verified[UpdateHeader]) -> None:
         """Tell the engine as soon as the body of a header is here."""
         update_id = update.statement.update_id
-        if update_id in self.volatile.headers:
+        if update_id in self.headers:
             return
-        self.volatile.headers.add(update_id)
+        self.headers.add(update_id)
         self.bodies.require({update_id}, lambda: self.feed(UpdateHeld(update=update)))
 
     # --- effects --------------------------------------------------------------------------------
@@ -333,14 +331,14 @@ class Node:
 
     def set_timer(self, effect: SetTimer) -> None:
         """Start a timer anew."""
-        token = self.volatile.timers.get(effect.timer, 0) + 1
-        self.volatile.timers[effect.timer] = token
+        token = self.timers.get(effect.timer, 0) + 1
+        self.timers[effect.timer] = token
         self.later(effect.delay_ms, self.fire, effect.timer, token)
 
     def fire(self, timer: Timer, token: int) -> None:
         """Fire a timer that was not set again since."""
-        if self.volatile.timers.get(timer) == token:
-            del self.volatile.timers[timer]
+        if self.timers.get(timer) == token:
+            del self.timers[timer]
             self.feed(TimerFired(timer=timer))
 
     def training_ms(self) -> int:

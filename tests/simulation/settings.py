@@ -15,6 +15,7 @@ STRATEGIES = (
     "wrong_aggregate",
     "withholder",
     "slow",
+    "whisperer",
 )
 REAL_EVERY = 20
 """One seed in so many runs with Ed25519 and the ledger's store."""
