@@ -131,7 +131,7 @@ class Chores:
         """Push an own body the first time its header is published; then it is pulled."""
         if update_id not in self._pushed:
             self._pushed.add(update_id)
-            self._spawn(self._home.exchange.push(update_id), "push update")
+            _ = self._spawn(self._home.exchange.push(update_id), "push update")
 
     def on_commit(self, block: Block, certificate: QuorumCertificate, state: State) -> None:
         """Drop what the committed height wanted; make sure that its model is here."""

@@ -49,11 +49,13 @@ class MessageInbox:
         try:
             opened = open_envelope(payload, self._keyring)
         except DecodeError as error:
-            return self._drop("envelope", error)
+            self._drop("envelope", error)
+            return None
         try:
             return self._read(opened)
         except (DecodeError, SignatureError, CertificateError) as error:
-            return self._drop(type(error).__name__, error)
+            self._drop(type(error).__name__, error)
+            return None
 
     def _read(self, opened: Opened) -> Arrival:
         message = decode_plaintext(opened.plaintext)
