@@ -24,8 +24,11 @@ class Timers:
         self._handles[timer] = loop.call_later(delay_ms / 1000, self._fire, timer)
 
     def cancel_through(self, height: int) -> None:
-        """Forget the timers of this height and of those before it."""
-        for timer in [each for each in self._handles if each.height <= height]:
+        """Forget the timers of this height and of those before it.
+
+        A timer of height 0, such as the one of rule P35, belongs to no height and runs on.
+        """
+        for timer in [each for each in self._handles if 1 <= each.height <= height]:
             self._cancel(timer)
 
     def cancel_all(self) -> None:
