@@ -57,7 +57,7 @@ class Desk:
         self._counter = 0
         self._notices = 0
         self._follower = INITIAL_RECORD
-        self._durable = None if signer is None else signer.record
+        self._durable = None if signer is None else signer.record.slots
         self._reported: set[tuple[int, SlotKind, int]] = set()
 
     @property
@@ -180,8 +180,13 @@ class Desk:
         return taken
 
     def _persist(self) -> None:
-        if self.signer is not None and self.signer.record is not self._durable:
-            self._durable = self.signer.record
+        """Make the record durable if it holds a signature that is not durable yet.
+
+        What changed without a signature (view, `valid`, entry proof) becomes durable with the next
+        one: until then nobody has seen anything that depends on it.
+        """
+        if self.signer is not None and self.signer.record.slots is not self._durable:
+            self._durable = self.signer.record.slots
             self.emit(Persist(record=self.signer.record))
 
 

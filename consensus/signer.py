@@ -16,7 +16,7 @@ from ledger.keys import Key, Signed
 from ledger.records import NIL, HaveList, Phase, Proposal, UpdateHeader, Vote
 
 SlotStatement: TypeAlias = UpdateHeader | HaveList | Proposal | Vote
-SlotStatementT = TypeVar("SlotStatementT", UpdateHeader, HaveList, Proposal, Vote)
+SlotStatementT = TypeVar("SlotStatementT", bound=SlotStatement)
 RequestT = TypeVar("RequestT", bound=keys.Statement)
 
 

@@ -1,0 +1,502 @@
+"""From height to height: restart, rebroadcast, late votes, catching up (P35-P40, P60, P80, P82)."""
+
+from dataclasses import replace
+
+import pytest
+
+from consensus.effects import (
+    BlockBuilt,
+    BlocksReceived,
+    BlocksRequested,
+    CommitBlock,
+    Persist,
+    ProposalRequested,
+    StatusReceived,
+    Timer,
+    TimerFired,
+    TimerKind,
+    UpdateTrained,
+    VoteReceived,
+)
+from consensus.engine import Engine
+from consensus.later import NEXT_HEIGHT_INPUTS_PER_MEMBER
+from consensus.messages import BlocksRequest, ProposalRequest, Status
+from consensus.past import CERTIFICATES_PER_PERIOD
+from consensus.record import INITIAL_RECORD, Step
+from ledger.certificates import signers
+from ledger.records import NIL, block_id
+from tests.support.consensus import COMMIT, NOW_MS, PREPARE, Bench, equal_contract
+from tests.support.ledger import STUB_SCHEME, Chain, commits, digest, stub_chain
+
+
+def started(leads: int = 3, chain: Chain | None = None) -> Bench:
+    bench = Bench(leads=leads, chain=chain)
+    bench.start()
+    return bench
+
+
+def chain(length: int) -> Chain:
+    return stub_chain(length, of=equal_contract())
+
+
+def status_of(bench: Bench, member: int, height: int) -> StatusReceived:
+    status = Status(height=height, block_id=digest("tip"), sequence=1)
+    return StatusReceived(status=bench.verified(bench.sign(status, member)))
+
+
+# --- restart --------------------------------------------------------------------------------------
+
+
+def test_a_restart_republishes_what_was_signed_and_signs_nothing_else() -> None:
+    """Rules P60 and P82: at the record's view and step."""
+    bench = started()
+    a = bench.block("A")
+    bench.hold(bench.member)
+    bench.fire(TimerKind.COLLECT)
+    bench.propose_and_check(a)
+
+    lines = bench.restart()
+
+    assert set(lines) == {"UPDATE 1", "HAVE 1", "PREPARE 0 A", "STATUS 0"}
+    assert bench.engine._desk.record.step is Step.PREPARE
+    assert bench.propose(a, 0) == ()
+
+
+def test_a_restart_after_the_lock_still_commits_and_decides() -> None:
+    """Rule P60: block, certificate and lock are durable before the COMMIT leaves."""
+    bench = started()
+    a = bench.block("A")
+    bench.propose_and_check(a)
+    bench.votes(PREPARE, 0, block_id(a.header))
+
+    lines = bench.restart()
+    decided = bench.votes(COMMIT, 0, block_id(a.header))
+
+    assert set(lines) == {
+        "PREPARE 0 A",
+        "COMMIT 0 A",
+        "certificate PREPARE 0 A",
+        "train 1",
+        "STATUS 0",
+    }
+    assert "commit A" in decided
+
+
+def test_a_restarted_proposer_publishes_its_proposal_again_and_builds_nothing() -> None:
+    """Rule P60: the block was durable before the proposal left."""
+    bench = started(leads=0)
+    a = bench.block("A")
+    bench.hold(0, 1, 2, 3)
+    for other in bench.others:
+        bench.have(other, (0, 1, 2, 3))
+    bench.step(BlockBuilt(height=1, view=0, block=a))
+
+    lines = bench.restart()
+    more = tuple(line for each in bench.others for line in bench.have(each, (0, 1, 2, 3)))
+
+    assert "PROPOSAL 0 A" in lines
+    assert "PREPARE 0 A" in lines
+    assert not any(line.startswith("build") for line in lines + more)
+
+
+def test_a_proposal_that_was_saved_but_not_signed_durably_is_signed_again() -> None:
+    """Rule P60: a crash between saving the block and the record."""
+    bench = started(leads=0)
+    a = bench.block("A")
+    bench.saved.append((bench.signed_proposal(a, 0), a))
+
+    lines = bench.restart()
+
+    assert "PROPOSAL 0 A" in lines
+    assert lines.index("persist") < lines.index("PROPOSAL 0 A")
+
+
+def test_a_restart_in_a_later_view_keeps_its_entry_proof() -> None:
+    """Rules P35, P60."""
+    bench = started()
+    bench.votes(COMMIT, 0, NIL)
+    bench.fire(TimerKind.PROPOSE, 1)
+
+    lines = bench.restart()
+
+    assert bench.engine.view == 1
+    assert "entry proof 1 of 3" in lines
+
+
+def test_a_restart_starts_the_timers_anew() -> None:
+    """Rule P60: a resumed step starts its timer anew."""
+    bench = started()
+    bench.votes(COMMIT, 0, NIL)
+    bench.fire(TimerKind.PROPOSE, 1)
+    bench.votes(PREPARE, 1, bytes(32), members=bench.others[:2])
+
+    bench.restart()
+    kinds = {kind for kind, _ in bench.timers()}
+    bench.votes(PREPARE, 1, bytes(32), members=bench.others[:2])
+
+    assert kinds == {TimerKind.COLLECT, TimerKind.REBROADCAST}
+    assert (TimerKind.PREPARE, 1) in bench.timers()
+
+
+def test_a_statement_under_the_own_key_that_the_record_lacks_stops_the_process() -> None:
+    """Rule P60: a cloned key, or a folder restored from an old copy."""
+    bench = started()
+    foreign = bench.signed_vote(bench.member, PREPARE, 0, digest("elsewhere"))
+
+    lines = bench.step(VoteReceived(vote=bench.verified(foreign)))
+
+    assert lines == ("halt",)
+
+
+def test_the_echo_of_an_own_statement_is_nothing() -> None:
+    bench = started()
+    a = bench.block("A")
+    bench.propose_and_check(a)
+    own = bench.signed_vote(bench.member, PREPARE, 0, block_id(a.header))
+
+    assert bench.step(VoteReceived(vote=bench.verified(own))) == ()
+
+
+def test_a_node_whose_ledger_is_behind_its_record_follows_and_signs_nothing() -> None:
+    """Rule P60: never go back, whatever happened to the ledger."""
+    bench = Bench(record=replace(INITIAL_RECORD, height=5))
+
+    started_lines = bench.start()
+    a = bench.block("A")
+    voted = bench.propose_and_check(a) + bench.fire(TimerKind.COLLECT)
+    decided = bench.certify(bench.certificate(COMMIT, 0, block_id(a.header)))
+
+    assert started_lines[0] == "error"
+    assert voted == ()
+    assert "commit A" in decided
+    assert not any(isinstance(effect, Persist) for effect in bench.history)
+
+
+# --- rebroadcast ----------------------------------------------------------------------------------
+
+
+def test_while_in_a_view_everything_is_said_again_each_period() -> None:
+    """Rule P35."""
+    bench = started()
+    a = bench.block("A")
+    bench.hold(bench.member)
+    bench.fire(TimerKind.COLLECT)
+    bench.propose_and_check(a)
+    bench.votes(PREPARE, 0, block_id(a.header))
+
+    first = bench.fire(TimerKind.REBROADCAST)
+    again = bench.fire(TimerKind.REBROADCAST)
+
+    assert first == ("STATUS 0",)
+    assert bench.timers() == {(TimerKind.REBROADCAST, 0): bench.contract.timeouts.rebroadcast_ms}
+    assert again == (
+        "STATUS 0",
+        "UPDATE 1",
+        "HAVE 1",
+        "PREPARE 0 A",
+        "COMMIT 0 A",
+        "certificate PREPARE 0 A",
+    )
+
+
+def test_a_vote_for_a_decided_height_is_answered_with_its_certificate_once_a_period() -> None:
+    """Rule P35."""
+    bench = started(chain=chain(12))
+    one = bench.others[0]
+
+    def late(height: int) -> tuple[str, ...]:
+        statement = replace(bench.signed_vote(one, PREPARE, 0, NIL).statement, height=height)
+        return bench.step(VoteReceived(vote=bench.verified(bench.sign(statement, one))))
+
+    first, second = late(3), late(3)
+    many = [late(height) for height in range(1, 13)]
+    bench.fire(TimerKind.REBROADCAST)
+    third = late(3)
+
+    assert first == third == (f"answer certificate to {one} of 3",)
+    assert second == ()
+    assert sum(map(len, many)) == CERTIFICATES_PER_PERIOD - 1
+
+
+def test_late_commits_join_the_last_certificate_until_the_proposal() -> None:
+    """Rule P40: by vote, and by the certificates of others."""
+    built = chain(1)
+    block, certificate = built.blocks[0], built.certificates[0]
+    first = replace(certificate, bitmap=bytes([0b0111]), signatures=certificate.signatures[:3])
+    built.certificates[0] = first
+    by_vote, by_certificate = started(chain=built), started(chain=built)
+    fourth = commits(block, {3: built.keys[3]})[0]
+
+    by_vote.step(VoteReceived(vote=by_vote.verified(fourth)))
+    by_certificate.certify(certificate)
+
+    for bench in (by_vote, by_certificate):
+        tip = bench.engine._desk.tip_certificate
+        assert tip is not None
+        assert signers(tip, bench.state.previous_validators) == (0, 1, 2, 3)
+
+
+def test_inputs_of_the_next_height_wait_and_are_bounded() -> None:
+    """Rule P37."""
+    bench = started()
+    a = bench.block("A")
+    one = bench.others[0]
+    for view in range(100):
+        vote = replace(bench.signed_vote(one, PREPARE, view, NIL).statement, height=2)
+        bench.step(VoteReceived(vote=bench.verified(bench.sign(vote, one))))
+    kept = bench.engine._later.size()
+
+    bench.propose_and_check(a)
+    bench.certify(bench.certificate(COMMIT, 0, block_id(a.header)))
+
+    height = bench.engine._height
+    assert kept == NEXT_HEIGHT_INPUTS_PER_MEMBER
+    assert height is not None
+    assert height.facts.tally.size() == 3
+    assert bench.engine._later.size() == 0
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+def trained(bench: Bench, *, height: int = 1, base: bytes | None = None) -> tuple[str, ...]:
+    return bench.step(
+        UpdateTrained(
+            height=height,
+            training_round=1,
+            base_model_id=bench.contract.model.initial_model_id if base is None else base,
+            update_id=digest("own body"),
+            n_elements=bench.contract.model.n_elements,
+        )
+    )
+
+
+def empty_height(bench: Bench) -> None:
+    """Let the others decide an EMPTY block."""
+    block = bench.chain.build(trainers=())
+    bench.propose(block, 0)
+    bench.certify(bench.certificate(COMMIT, 0, block_id(block.header)))
+
+
+def test_a_trained_body_is_offered_again_after_an_empty_block_and_not_trained_again() -> None:
+    """Rule P10: under a new header, because the height ended EMPTY."""
+    bench = started()
+    trained(bench)
+
+    empty_height(bench)
+    lines = [bench.shown(effect) for effect in bench.effects]
+
+    assert bench.engine.height == 2
+    assert "UPDATE 2" in lines
+    assert not any(line.startswith("train") for line in lines)
+    stored = bench.engine._desk.signer
+    assert stored is not None
+    update = stored.stored_update()
+    assert update is not None
+    assert (update.statement.update_id, update.statement.releases) == (digest("own body"), 1)
+
+
+def test_training_that_is_under_way_is_not_asked_for_again_after_an_empty_block() -> None:
+    bench = started()
+
+    empty_height(bench)
+    lines = [bench.shown(effect) for effect in bench.effects]
+    late = trained(bench)
+
+    assert not any(line.startswith("train") for line in lines)
+    assert late == ("persist", "UPDATE 2")
+
+
+def test_a_trainer_that_is_ready_too_late_says_so_for_its_own_height() -> None:
+    """Rule P11: a header without a body, to be waited for next time."""
+    bench = started()
+    a = bench.block("A")
+    bench.propose_and_check(a)
+    bench.certify(bench.certificate(COMMIT, 0, block_id(a.header)))
+
+    lines = trained(bench, height=1)
+
+    assert lines == ("persist", "UPDATE 1")
+
+
+def test_a_restarted_trainer_does_not_train_what_it_has_signed() -> None:
+    """Rule P60."""
+    bench = started()
+    trained(bench)
+
+    lines = bench.restart()
+
+    assert "UPDATE 1" in lines
+    assert "train 1" not in lines
+
+
+# --- catching up ----------------------------------------------------------------------------------
+
+
+def test_a_member_far_ahead_is_asked_for_blocks_at_once() -> None:
+    """Rule P80."""
+    bench = started()
+    one = bench.others[0]
+
+    lines = bench.step(status_of(bench, one, 5))
+
+    assert lines == (f"to {one}: ask {one} for blocks from 1",)
+    assert (TimerKind.FETCH, 0) in bench.timers()
+
+
+def test_a_member_one_block_ahead_is_asked_only_after_a_wait() -> None:
+    """Usually the decision is on its way."""
+    bench = started()
+    one = bench.others[0]
+
+    first = bench.step(status_of(bench, one, 1))
+    later = bench.fire(TimerKind.FETCH)
+
+    assert first == ()
+    assert later == (f"to {one}: ask {one} for blocks from 1",)
+
+
+def test_who_does_not_answer_is_replaced_and_forgotten_until_it_speaks() -> None:
+    """Rule P80: from any peer."""
+    bench = started()
+    one, two, _ = bench.others
+    bench.step(status_of(bench, one, 5))
+    bench.step(status_of(bench, two, 5))
+
+    second = bench.fire(TimerKind.FETCH)
+    third = bench.fire(TimerKind.FETCH)
+    again = bench.step(status_of(bench, one, 5))
+
+    assert second == (f"to {two}: ask {two} for blocks from 1",)
+    assert third == ()
+    assert again == (f"to {one}: ask {one} for blocks from 1",)
+
+
+def test_received_blocks_are_committed_with_the_certificate_that_follows_each() -> None:
+    """Rule P80: the next block's, and for the last one the one that came along."""
+    source = chain(5)
+    bench = started(chain=chain(0))
+
+    bench.step(BlocksReceived(blocks=tuple(source.blocks), certificate=source.certificates[-1]))
+
+    committed = [effect for effect in bench.effects if isinstance(effect, CommitBlock)]
+    assert [each.block for each in committed] == source.blocks
+    assert [each.state for each in committed] == source.states[1:]
+    assert bench.engine.height == 6
+
+
+def test_blocks_after_one_with_a_bad_certificate_are_dropped() -> None:
+    """Rule P80: each is checked like one that was voted on here."""
+    source = chain(3)
+    forged = replace(source.certificates[-1], signatures=(bytes(64),) * 4)
+    bench = started(chain=chain(0))
+
+    lines = bench.step(BlocksReceived(blocks=tuple(source.blocks), certificate=forged))
+
+    assert [line.split()[0] for line in lines][:3] == ["commit", "commit", "notice"]
+    assert bench.engine.height == 3
+
+
+def test_nothing_is_made_of_an_answer_without_blocks_or_of_other_heights() -> None:
+    source = chain(3)
+    bench = started(chain=chain(0))
+    last = source.certificates[-1]
+
+    assert bench.step(BlocksReceived(blocks=(), certificate=last)) == ()
+    assert bench.step(BlocksReceived(blocks=(source.blocks[2],), certificate=last)) == ()
+
+
+def test_a_decided_block_that_is_invalid_here_stops_the_process() -> None:
+    """Rules P28 and P80."""
+    bench = started()
+    block = bench.block("A")
+    bad = replace(block, header=replace(block.header, state_root=bytes(32)))
+    certificate = bench.certificate(COMMIT, 0, block_id(bad.header))
+
+    lines = bench.step(BlocksReceived(blocks=(bad,), certificate=certificate))
+
+    assert lines == ("halt",)
+
+
+def test_requests_are_answered_once_per_counter_and_only_by_whom_they_name() -> None:
+    """Rules P33 and P80."""
+    bench = started(chain=chain(3))
+    one = bench.others[0]
+
+    def ask(responder: int, height: int, counter: int) -> tuple[str, ...]:
+        request = BlocksRequest(responder=responder, from_height=height, counter=counter)
+        return bench.step(BlocksRequested(request=bench.verified(bench.sign(request, one))))
+
+    assert ask(bench.member, 2, 7) == (f"answer blocks to {one} from 2",)
+    assert ask(bench.member, 2, 7) == ()
+    assert ask(bench.member, 1, 8) == (f"answer blocks to {one} from 1",)
+    assert ask(one, 1, 9) == ()
+    assert ask(bench.member, 4, 10) == ()
+
+
+def test_a_request_for_a_block_is_answered_with_its_proposal_or_with_decided_blocks() -> None:
+    """Rules P33 and P35: a block always travels with the proposal by which it came."""
+    bench = started(chain=chain(2))
+    one = bench.others[0]
+    a = bench.block("A")
+    bench.propose(a, 0)
+
+    def ask(height: int, wanted: bytes, counter: int) -> tuple[str, ...]:
+        request = ProposalRequest(
+            responder=bench.member, height=height, block_id=wanted, counter=counter
+        )
+        return bench.step(ProposalRequested(request=bench.verified(bench.sign(request, one))))
+
+    assert ask(3, block_id(a.header), 1) == (f"to {one}: PROPOSAL 0 A",)
+    assert ask(3, block_id(a.header), 1) == ()
+    assert ask(3, digest("unknown"), 2) == ()
+    assert ask(2, digest("unknown"), 3) == (f"answer blocks to {one} from 2",)
+
+
+def test_an_observer_follows_without_a_key() -> None:
+    """A member that does not vote, or nobody at all, decides by certificate."""
+    bench = started()
+    a = bench.block("A")
+    observer = Engine(
+        contract=bench.contract,
+        state=bench.state,
+        tip_certificate=None,
+        member=None,
+        signer=None,
+        scheme=STUB_SCHEME,
+    )
+    bench.engine = observer
+
+    begun = bench.start()
+    heard = bench.propose(a, 0)
+    decided = bench.votes(COMMIT, 0, block_id(a.header))
+
+    assert begun == ()
+    assert heard == ()
+    assert decided == ("commit A", "certificate COMMIT 0 A")
+    assert (observer.height, observer.state.tip_id) == (2, block_id(a.header))
+
+
+def test_a_finished_chain_answers_and_repeats_its_decision() -> None:
+    """Rule P15."""
+    built = stub_chain(2, of=equal_contract(training_rounds=2))
+    bench = Bench(chain=built, member=0)
+
+    lines = bench.start()
+    repeated = bench.fire(TimerKind.REBROADCAST)
+    vote = bench.step(VoteReceived(vote=bench.verified(bench.signed_vote(1, PREPARE, 0, NIL))))
+
+    assert bench.engine.is_finished
+    assert lines == ("STATUS 2",)
+    assert repeated[0] == "STATUS 2"
+    assert repeated[1].startswith("certificate COMMIT 0")
+    assert vote == ()
+
+
+@pytest.mark.parametrize("kind", [TimerKind.PROPOSE, TimerKind.COMMIT, TimerKind.FETCH])
+def test_timers_of_other_heights_are_ignored(kind: TimerKind) -> None:
+    bench = started(chain=chain(2))
+    lines = bench.step(TimerFired(timer=Timer(kind=kind, height=2, view=0)))
+
+    assert lines == ()
+    assert bench.now_ms == NOW_MS
