@@ -161,6 +161,8 @@ class Node:
             self._parts.chores.push_once(message.update.statement.update_id)
 
     def _answer_blocks(self, member: int, from_height: int) -> None:
+        if self._parts.outbox.has_blocks_for(member):
+            return
         last = min(self._parts.ledger.head, from_height + msg.SYNC_BLOCKS_MAX - 1)
         blocks = tuple(self._parts.ledger.blocks(from_height, last))
         while blocks:

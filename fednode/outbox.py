@@ -21,29 +21,38 @@ WAITING_MAX: Final = 4096
 class Outbox:
     """Queues messages so that the engine's effects never wait for the network.
 
+    Answers with blocks have a queue of their own, one at a time for each member (rule P37): votes
+    never wait behind them (rule P91).
+
     Args:
         line: Reaches the other members.
     """
 
     def __init__(self, line: Line) -> None:
         self._line = line
-        self._waiting: deque[tuple[str, Message, Lane]] = deque(maxlen=WAITING_MAX)
+        self._waiting: deque[tuple[str, Message]] = deque(maxlen=WAITING_MAX)
         self._came = asyncio.Event()
+        self._blocks: dict[int, BlocksMessage] = {}
+        self._blocks_came = asyncio.Event()
 
     def publish(self, message: Message) -> None:
         """Queue a message to all members."""
         is_status = isinstance(message, StatusMessage)
         own_key = self._line.public_keys[self._line.own]
         topic = self._line.topics.status(own_key) if is_status else self._line.topics.control
-        self._queue(topic, message, Lane.CONTROL)
+        self._queue(topic, message)
 
     def send(self, member: int, message: Message) -> None:
-        """Queue a message to one member; blocks go by the bulk lane."""
-        key = self._line.public_keys[member]
+        """Queue a message to one member; blocks go by the bulk lane, if it waits for none yet."""
         if isinstance(message, BlocksMessage):
-            self._queue(self._line.topics.answers(key), message, Lane.BULK)
+            self._blocks.setdefault(member, message)
+            self._blocks_came.set()
         else:
-            self._queue(self._line.topics.requests(key), message, Lane.CONTROL)
+            self._queue(self._line.topics.requests(self._line.public_keys[member]), message)
+
+    def has_blocks_for(self, member: int) -> bool:
+        """Return whether blocks for a member are still on their way."""
+        return member in self._blocks
 
     def fits(self, message: Message) -> bool:
         """Return whether the broker carries a message of this size in one packet."""
@@ -52,14 +61,30 @@ class Outbox:
 
     async def run(self) -> None:
         """Hand queued messages to the transport until cancelled."""
+        async with asyncio.TaskGroup() as lanes:
+            lanes.create_task(self._run_control(), name="control messages")
+            lanes.create_task(self._run_blocks(), name="blocks")
+
+    async def _run_control(self) -> None:
         while True:
             await self._came.wait()
             self._came.clear()
             while self._waiting:
-                await self._hand_over(*self._waiting.popleft())
+                topic, message = self._waiting.popleft()
+                await self._hand_over(topic, message, Lane.CONTROL)
 
-    def _queue(self, topic: str, message: Message, lane: Lane) -> None:
-        self._waiting.append((topic, message, lane))
+    async def _run_blocks(self) -> None:
+        while True:
+            await self._blocks_came.wait()
+            self._blocks_came.clear()
+            while self._blocks:
+                member, message = next(iter(self._blocks.items()))
+                topic = self._line.topics.answers(self._line.public_keys[member])
+                await self._hand_over(topic, message, Lane.BULK)
+                del self._blocks[member]
+
+    def _queue(self, topic: str, message: Message) -> None:
+        self._waiting.append((topic, message))
         self._came.set()
 
     async def _hand_over(self, topic: str, message: Message, lane: Lane) -> None:

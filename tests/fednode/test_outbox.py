@@ -117,3 +117,40 @@ async def test_a_message_above_the_limit_of_the_broker_is_an_error_that_names_it
     assert transport.published == []
     assert "a BlocksMessage of" in caplog.text
     assert f"above the broker's limit of {transport.payload_bytes_max}" in caplog.text
+
+
+class Stuck(Recorded):
+    """A transport whose bulk lane has no room."""
+
+    @override
+    async def publish(
+        self, topic: str, payload: bytes, *, lane: Lane, retain: bool = False
+    ) -> None:
+        if lane is Lane.BULK:
+            await asyncio.Event().wait()
+        await super().publish(topic, payload, lane=lane, retain=retain)
+
+
+async def test_votes_do_not_wait_behind_blocks() -> None:
+    async with Stuck() as transport:
+        box = outbox(transport)
+
+        box.send(OTHER, blocks(1))
+        box.publish(have())
+        await hand_over(box)
+
+    assert transport.published == [(TOPICS.control, Lane.CONTROL, False)]
+
+
+async def test_a_member_that_asks_again_and_again_gets_one_answer_with_blocks_at_a_time() -> None:
+    async with Recorded() as transport:
+        box = outbox(transport)
+
+        for _ in range(3):
+            box.send(OTHER, blocks(1))
+        was_waiting = box.has_blocks_for(OTHER)
+        await hand_over(box)
+
+    assert was_waiting
+    assert not box.has_blocks_for(OTHER)
+    assert transport.published == [(TOPICS.answers(PUBLIC[OTHER]), Lane.BULK, False)]
