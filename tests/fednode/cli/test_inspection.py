@@ -23,6 +23,7 @@ from fednode.transport.memory import MemoryHub, MemoryTransport
 from ledger.encoding import encode
 from ledger.errors import DecodeError
 from ledger.genesis import Genesis
+from ledger.state import initial_state
 from ledger.store import DATABASE_NAME, Ledger
 from tests.fednode.cli.test_commands import invoke
 from tests.fednode.founding.support import found
@@ -30,7 +31,9 @@ from tests.support.network import found_network, run_network
 
 SITES = 4
 TRAINING_ROUNDS = 3
-ROWS_PER_SITE = 12
+SITE_OF = "000123"
+"""The site of each row in turn: one has more rows than the others, so that powers change."""
+ROWS = 12 * len(SITE_OF)
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,9 @@ class Made:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("network")
     lines = ["age,dose,site,sick"]
-    for row in range(SITES * ROWS_PER_SITE):
-        age = row // SITES
-        lines.append(f"{age},{row % 3},{row % SITES},{int(age >= ROWS_PER_SITE // 2)}")
+    for row in range(ROWS):
+        age = row // len(SITE_OF)
+        lines.append(f"{age},{age % 3},{SITE_OF[row % len(SITE_OF)]},{int(age > 5)}")
     (folder / "rows.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     spec = DataSpec(source=str(folder / "rows.csv"), label="sick", site_column="site")
     options = ContractOptions(name="made", training_rounds=TRAINING_ROUNDS)
@@ -110,6 +113,19 @@ def test_show_names_contributions_and_signers(made: Made) -> None:
     assert 3 * sum(certificate["powers"]) > 2 * certificate["total_power"]
     assert len(certificate["signers"]) == certificate["signatures"] >= 3
     assert certificate["signers"][0] in text
+
+
+def test_show_counts_powers_as_they_were_at_that_height(made: Made) -> None:
+    with Ledger.open(made.member(0), read_only=True) as ledger:
+        at_the_tip = ledger.state.previous_validators
+    at_first = initial_state(made.genesis.contract).validators
+
+    certificate = json_of("ledger", "show", made.member(0), TRAINING_ROUNDS)["certificate"]
+    first = json_of("ledger", "show", made.member(0), 1)["certificate"]
+
+    assert at_the_tip.total != at_first.total
+    assert certificate["total_power"] == at_the_tip.total
+    assert first["total_power"] == at_first.total
 
 
 def test_file_shows_the_same_as_the_folder_when_the_genesis_is_named(
@@ -268,7 +284,7 @@ def test_predictions_are_those_of_the_formula(made: Made, tmp_path: Path) -> Non
             hits += (expected[-1] > 0.5) == (row["sick"] == "1")
     with out.open(encoding="utf-8") as file:
         written = list(csv.DictReader(file))
-    assert data["rows"] == SITES * ROWS_PER_SITE
+    assert data["rows"] == ROWS
     assert data["accuracy"] == pytest.approx(hits / data["rows"])
     assert data["accuracy"] > 0.9
     assert [float(row["probability"]) for row in written] == pytest.approx(expected, abs=1e-6)
