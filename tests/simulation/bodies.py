@@ -17,6 +17,7 @@ class Bodies:
 
     def __init__(self, node: "Node") -> None:
         self._node = node
+        self._incarnation = node.incarnation
         self._wanted: dict[bytes, list[Callable[[], None]]] = {}
         self._pulls = 0
         self._is_pulling = False
@@ -28,7 +29,7 @@ class Bodies:
             return
         held.add(body_id)
         for resume in self._wanted.pop(body_id, ()):
-            if self._node.bodies is self:
+            if self._node.incarnation == self._incarnation:
                 resume()
 
     def require(self, body_ids: set[bytes], resume: Callable[[], None]) -> None:

@@ -75,8 +75,8 @@ class Node:
         self.engine: Engine | None = None
         self.timers: dict[Timer, int] = {}
         self.headers: set[bytes] = set()
-        self.bodies = Bodies(self)
         self.incarnation = 0
+        self.bodies = Bodies(self)
         self.fuse: int | None = None
         self.paused_until = 0
         self.is_gone = False

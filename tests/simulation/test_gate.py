@@ -1,7 +1,7 @@
 """The gate: many seeds under faults, all promises checked; and the planted faults are found.
 
-`FEDNODE_SIMULATION_SEEDS` sets the number of seeds. A failing seed replays with
-`python scripts/simulate.py --seed N --trace`.
+`FEDNODE_SIMULATION_SEEDS` sets the number of seeds: 2,000 in CI, else 200. A failing seed replays
+with `python scripts/simulate.py --seed N --trace`.
 """
 
 import os
@@ -15,12 +15,25 @@ from tests.simulation.mutants import MUTANTS
 from tests.simulation.runner import campaign, first_kill, run_seed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SEEDS = int(os.environ.get("FEDNODE_SIMULATION_SEEDS", "2000"))
+DEFAULT_SEEDS = "2000" if os.environ.get("CI") else "200"
+SEEDS = int(os.environ.get("FEDNODE_SIMULATION_SEEDS", DEFAULT_SEEDS))
 MUTANT_SEEDS = 2000
+# The first seed that finds each planted fault (docs/testing.md): tried first, to save time.
+KILLERS = {
+    "believed_results": 0,
+    "forgotten_lock": 121,
+    "lost_record": 1,
+    "no_certificate": 629,
+    "no_entry_proof": 321,
+    "no_lock": 48,
+    "no_rebroadcast": 1,
+    "publish_first": 6,
+    "quorum_half": 0,
+}
 HEIGHTS = 5
 JOBS = 2
-# Seeds that once found a fault, which is mended: they must never fail again.
-PAST_FAILURES = (18, 78)
+# Seeds that once found a fault, in the program or in the simulator: they must never fail again.
+PAST_FAILURES = (18, 10068, 11017)
 
 
 @pytest.mark.slow
@@ -36,9 +49,10 @@ def test_all_promises_hold_in_every_seed() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", sorted(MUTANTS))
 def test_a_planted_fault_is_found(mutant: str) -> None:
-    killed = first_kill(mutant, seeds=range(MUTANT_SEEDS), heights=HEIGHTS, jobs=JOBS)
-
-    assert killed is not None, f"{mutant} survived {MUTANT_SEEDS} seeds"
+    known = run_seed(KILLERS.get(mutant, 0), heights=HEIGHTS, mutant=mutant)
+    if known.failure is None:
+        killed = first_kill(mutant, seeds=range(MUTANT_SEEDS), heights=HEIGHTS, jobs=JOBS)
+        assert killed is not None, f"{mutant} survived {MUTANT_SEEDS} seeds"
 
 
 @pytest.mark.parametrize("seed", PAST_FAILURES)
