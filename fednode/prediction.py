@@ -24,7 +24,7 @@ class Prediction:
 
     Attributes:
         probabilities: Of the positive class, shape (n,).
-        labels: What was observed, 0 or 1, shape (n,).
+        labels: What was observed, 0 or 1, NaN where nothing was, shape (n,).
     """
 
     probabilities: NDArray[np.float64]
@@ -32,20 +32,25 @@ class Prediction:
 
     @property
     def accuracy(self) -> float:
-        """Share of the rows that the model is right about."""
-        return accuracy(self.probabilities, self.labels)
+        """Share of the labelled rows that the model is right about; NaN without labels."""
+        scores, labels = self._labelled()
+        return accuracy(scores, labels) if len(labels) else float("nan")
 
     @property
     def area_under_curve(self) -> float | None:
-        """Chance that a positive row scores above a negative one; None with one class only."""
-        if len(np.unique(self.labels)) < len(("negative", "positive")):
-            return None
-        return area_under_curve(self.probabilities, self.labels)
+        """Chance that a positive row scores above a negative one; None without both classes."""
+        scores, labels = self._labelled()
+        has_both = len(np.unique(labels)) == len(("negative", "positive"))
+        return area_under_curve(scores, labels) if has_both else None
 
     @property
     def is_positive(self) -> NDArray[np.bool_]:
         """The predicted classes, shape (n,)."""
         return np.asarray(self.probabilities > THRESHOLD)
+
+    def _labelled(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        known = ~np.isnan(self.labels)
+        return self.probabilities[known], self.labels[known]
 
 
 def predict(contract: Contract, values: NDArray[np.int32], rows: Rows) -> Prediction:

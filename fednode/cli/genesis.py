@@ -72,15 +72,16 @@ def _create(cards: list[Path], options: "ContractOptions", out: Path) -> None:
     from fednode.config import NETWORK_KEY_NAME
     from fednode.founding.cards import load_card
     from fednode.founding.contracts import make_contract
-    from fednode.founding.genesis_files import save_genesis, save_new
+    from fednode.founding.genesis_files import check_absent, save_genesis, save_new
     from fednode.founding.network_key import seal_network_key
     from fednode.wire.envelope import KEY_BYTES
     from ledger.genesis import Genesis
 
+    key_path = out.parent / NETWORK_KEY_NAME
+    check_absent(out, key_path)
     genesis = Genesis(
         contract=make_contract([load_card(path) for path in cards], options), signatures=()
     )
-    key_path = out.parent / NETWORK_KEY_NAME
     save_genesis(out, genesis, is_new=True)
     save_new(key_path, seal_network_key(genesis.contract, token_bytes(KEY_BYTES)))
     _print_genesis(genesis)

@@ -10,10 +10,8 @@ from fednode.cli import data_options as option
 from fednode.cli.output import JsonOption, print_json, print_pairs
 
 if TYPE_CHECKING:
-    from fednode.learning.data_spec import DataSpec
     from fednode.learning.rows import Rows
     from fednode.prediction import Prediction
-    from ledger.genesis import Contract
 
 app = typer.Typer(name="model", no_args_is_help=True, help="Write a model to a file, and use it.")
 
@@ -58,69 +56,65 @@ def predict(
     *,
     genesis: Annotated[Path, typer.Option(help="The genesis of its network.", metavar="FILE")],
     data: Annotated[
-        str, typer.Option(help="CSV or npz file, or sklearn:NAME.", metavar="FILE")
-    ] = "",
+        Path | None, typer.Option(help="CSV file with the columns of the contract.", metavar="FILE")
+    ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="A member's node.toml, whose rows are used.", metavar="FILE"),
+        typer.Option(help="A member's node.toml, whose rows are used instead.", metavar="FILE"),
     ] = None,
     rows: Annotated[RowSetName, typer.Option(help="Which rows of that member.")] = RowSetName.ALL,
     label: option.Label = "",
     positive: option.Positive = "",
     no_header: option.NoHeader = False,
     column_names: option.ColumnNames = "",
-    categorical: option.Categorical = "",
-    drop: option.Drop = "",
-    drop_missing_rows: option.DropMissingRows = False,
     out: Annotated[
         Path | None, typer.Option(help="Write one line per row.", metavar="FILE")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict rows with a model, prepared as the contract says, and compare with their labels.
+    """Predict rows with a model, prepared as the contract says; compare with labels, if any.
+
+    Label and rule for the positive class are those of the contract unless others are named.
 
     Example: fednode model predict model.safetensors --genesis genesis.fed --data new.csv
-    --label outcome --positive '> 0' --out predictions.csv
+    --out predictions.csv
     """
     from fednode.founding.genesis_files import load_genesis
-    from fednode.learning.data_spec import DataSpec
+    from fednode.prediction import load_model_values
+    from fednode.prediction import predict as apply_model
+    from fednode.prediction_rows import Layout, read_feature_rows
 
-    if bool(data) == (config is not None):
+    if (data is None) == (config is None):
         raise typer.BadParameter("expected either --data or --config")
     contract = load_genesis(genesis).contract
-    spec = DataSpec(
-        source=data,
-        label=label or contract.data.label,
+    layout = Layout(
+        has_header=not no_header,
+        names=option.split_names(column_names),
+        label=label,
         positive=positive or contract.data.positive,
-        header=not no_header,
-        column_names=option.split_names(column_names),
-        categorical=option.split_names(categorical),
-        drop_columns=option.split_names(drop),
-        drop_missing_rows=drop_missing_rows,
     )
-    chosen = _file_rows(spec) if config is None else _member_rows(config, rows)
-    prediction = _predict(model, contract, chosen)
+    if data is not None:
+        chosen = read_feature_rows(data, contract, layout)
+    else:
+        assert config is not None
+        chosen = _member_rows(config, rows)
+    prediction = apply_model(contract, load_model_values(model, contract), chosen)
     if out is not None:
         _write(out, prediction)
     _print(prediction, as_json=as_json)
-
-
-def _file_rows(spec: "DataSpec") -> "Rows":
-    from fednode.learning.sources import read_rows
-
-    return read_rows(spec.source, spec)
 
 
 def _member_rows(config: Path, name: RowSetName) -> "Rows":
     from fednode.config import load_config
     from fednode.errors import ConfigError
     from fednode.learning.site_data import load_site
+    from fednode.learning.sources import read_rows
 
     data = load_config(config).data
     if data is None:
         raise ConfigError(f"expected a section [data] in {config}, got none; use --data")
     if name is RowSetName.ALL:
-        return _file_rows(data.spec())
+        return read_rows(data.source, data.spec())
     rows = getattr(load_site(data.spec()), name.value)
     if rows is None:
         raise ConfigError(f"expected {name.value} rows in {config}, got none; name other --rows")
@@ -128,13 +122,9 @@ def _member_rows(config: Path, name: RowSetName) -> "Rows":
     return chosen
 
 
-def _predict(model: Path, contract: "Contract", rows: "Rows") -> "Prediction":
-    from fednode.prediction import load_model_values, predict
-
-    return predict(contract, load_model_values(model, contract), rows)
-
-
 def _write(path: Path, prediction: "Prediction") -> None:
+    from math import isnan
+
     from fednode.founding.genesis_files import save_new
 
     triples = zip(
@@ -145,7 +135,7 @@ def _write(path: Path, prediction: "Prediction") -> None:
     )
     lines = ["row,probability,predicted,label"]
     lines += [
-        f"{row},{probability:.6f},{int(predicted)},{int(label)}"
+        f"{row},{probability:.6f},{int(predicted)},{'' if isnan(label) else int(label)}"
         for row, (probability, predicted, label) in enumerate(triples)
     ]
     save_new(path, ("\n".join(lines) + "\n").encode())
@@ -153,21 +143,27 @@ def _write(path: Path, prediction: "Prediction") -> None:
 
 def _print(prediction: "Prediction", *, as_json: bool) -> None:
     area = prediction.area_under_curve
+    labels = prediction.labels.tolist()
+    labelled = sum(label in {0.0, 1.0} for label in labels)
     data = {
-        "rows": len(prediction.labels),
+        "rows": len(labels),
         "predicted_positive": int(prediction.is_positive.sum()),
-        "positive": int(prediction.labels.sum()),
-        "accuracy": prediction.accuracy,
+        "labelled": labelled,
+        "positive": labels.count(1.0),
+        "accuracy": prediction.accuracy if labelled else None,
         "auc": area,
     }
     if as_json:
         print_json(data)
         return
-    print_pairs(
-        [
-            ("rows", data["rows"]),
-            ("positive", f"{data['predicted_positive']} predicted, {data['positive']} observed"),
+    pairs: list[tuple[str, object]] = [
+        ("rows", data["rows"]),
+        ("predicted positive", data["predicted_positive"]),
+    ]
+    if labelled:
+        pairs += [
+            ("observed positive", f"{data['positive']} of {labelled} with a label"),
             ("accuracy", f"{prediction.accuracy:.4f}"),
             ("AUC", "one class only" if area is None else f"{area:.4f}"),
         ]
-    )
+    print_pairs(pairs)

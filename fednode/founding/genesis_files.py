@@ -60,19 +60,29 @@ def save_genesis(path: Path, genesis: Genesis, *, is_new: bool = False) -> None:
         raise ConfigError(f"cannot write {path}: {error.strerror}; name another file") from None
 
 
+def check_absent(*paths: Path) -> None:
+    """Check that none of some public files exists yet, before the first of them is written.
+
+    Raises:
+        ConfigError: If one exists.
+    """
+    for path in paths:
+        if path.exists():
+            raise ConfigError(
+                f"expected no file at {path}, got one that others may have signed or use; name "
+                "another file or remove it"
+            )
+
+
 def save_new(path: Path, data: bytes) -> None:
     """Write a public file that does not exist yet.
 
     Raises:
         ConfigError: If it exists or cannot be written.
     """
+    check_absent(path)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    except FileExistsError:
-        raise ConfigError(
-            f"expected no file at {path}, got one that others may have signed or use; name "
-            "another file or remove it"
-        ) from None
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}; name another file") from None
     with os.fdopen(descriptor, "wb") as file:

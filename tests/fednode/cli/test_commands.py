@@ -7,20 +7,13 @@ from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner, Result
 
 from fednode.cli import app
 from fednode.cli.output import print_table, printable
 from fednode.errors import ConfigError
 from fednode.founding.genesis_files import load_genesis, save_genesis
+from tests.fednode.cli.support import invoke
 from tests.fednode.founding.support import Network, found, key_of, make_members, with_signatures
-
-
-def invoke(*arguments: object) -> Result:
-    result = CliRunner().invoke(app, [str(each) for each in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 @pytest.fixture
@@ -102,6 +95,16 @@ def test_founding_by_commands_gives_a_network_that_opens(tmp_path: Path) -> None
     assert alone.output == "signatures missing: b, c\n"
     assert merged.output.endswith("signatures missing: none\n")
     assert load_genesis(genesis).contract.training_rounds == 4
+
+
+def test_genesis_is_not_made_without_its_network_key(tmp_path: Path) -> None:
+    card = make_members(tmp_path, ("a",))[0].card_path
+    (tmp_path / "network-key.sealed").write_bytes(b"in use")
+    out = tmp_path / "genesis.fed"
+
+    with pytest.raises(ConfigError, match=r"expected no file at .*network-key\.sealed, got one"):
+        invoke("genesis", "create", card, "--name", "x", "--out", out)
+    assert not out.exists()
 
 
 def test_sign_refuses_terms_that_differ_and_leaves_the_file(network: Network) -> None:

@@ -1,77 +1,19 @@
 """The commands that look at a ledger, on one that four members made in this process."""
 
-import asyncio
-import csv
 import json
 import shutil
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 from fednode.errors import ConfigError
-from fednode.founding.contracts import ContractOptions
-from fednode.founding.genesis_files import save_genesis
-from fednode.learning.data_spec import DataSpec
-from fednode.learning.sources import read_rows
-from fednode.prediction import load_model_values, predict
-from fednode.transport.memory import MemoryHub, MemoryTransport
 from ledger.encoding import encode
 from ledger.errors import DecodeError
-from ledger.genesis import Genesis
 from ledger.state import initial_state
 from ledger.store import DATABASE_NAME, Ledger
-from tests.fednode.cli.test_commands import invoke
+from tests.fednode.cli.support import SITES, TRAINING_ROUNDS, Made, invoke, json_of
 from tests.fednode.founding.support import found
-from tests.support.network import found_network, run_network
-
-SITES = 4
-TRAINING_ROUNDS = 3
-SITE_OF = "000123"
-"""The site of each row in turn: one has more rows than the others, so that powers change."""
-ROWS = 12 * len(SITE_OF)
-
-
-@dataclass(frozen=True)
-class Made:
-    """What the network left: rows, genesis and the members' folders."""
-
-    folder: Path
-    genesis: Genesis
-
-    @property
-    def rows(self) -> Path:
-        return self.folder / "rows.csv"
-
-    @property
-    def genesis_file(self) -> Path:
-        return self.folder / "genesis.fed"
-
-    def member(self, number: int) -> Path:
-        return self.folder / f"member-{number}"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    folder = tmp_path_factory.mktemp("network")
-    lines = ["age,dose,site,sick"]
-    for row in range(ROWS):
-        age = row // len(SITE_OF)
-        lines.append(f"{age},{age % 3},{SITE_OF[row % len(SITE_OF)]},{int(age > 5)}")
-    (folder / "rows.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    spec = DataSpec(source=str(folder / "rows.csv"), label="sick", site_column="site")
-    options = ContractOptions(name="made", training_rounds=TRAINING_ROUNDS)
-    peers = found_network(folder, spec, options)
-    hub = MemoryHub()
-    transports = [MemoryTransport(hub, name=str(number)) for number in range(SITES)]
-    asyncio.run(run_network(peers, TRAINING_ROUNDS, transports))
-    genesis = peers[0].membership.genesis
-    save_genesis(folder / "genesis.fed", genesis)
-    return Made(folder=folder, genesis=genesis)
 
 
 def export(made: Made, out: Path, through: int | None = None, member: int = 0) -> Path:
@@ -79,10 +21,6 @@ def export(made: Made, out: Path, through: int | None = None, member: int = 0) -
     result = invoke("ledger", "export", made.member(member), "--out", out, *limit)
     assert result.exit_code == 0
     return out
-
-
-def json_of(*arguments: object) -> Any:  # noqa: ANN401  # whatever the command prints
-    return json.loads(invoke(*arguments, "--json").output)
 
 
 def test_log_lists_every_block(made: Made) -> None:
@@ -222,99 +160,6 @@ def test_verify_names_a_model_that_no_block_made(made: Made, tmp_path: Path) -> 
 
     assert (good.exit_code, bad.exit_code) == (0, 1)
     assert "field model.values" in bad.output
-
-
-def test_exported_model_is_one_that_safetensors_reads(made: Made, tmp_path: Path) -> None:
-    model = tmp_path / "m.safetensors"
-    invoke("model", "export", made.member(0), "--out", model)
-
-    tensors = load_file(model)
-
-    flat = np.concatenate(
-        [tensors[spec.name].ravel() for spec in made.genesis.contract.model.tensors]
-    )
-    assert flat.tolist() == load_model_values(model, made.genesis.contract).tolist()
-
-
-def test_model_of_any_height_can_be_exported(made: Made, tmp_path: Path) -> None:
-    ids = [block["model_id"] for block in json_of("ledger", "log", made.member(3))]
-
-    for height in (1, 2, 3):
-        out = tmp_path / f"{height}"
-        said = invoke("model", "export", made.member(3), "--out", out, "--height", height).output
-        assert ids[height - 1] in said
-    best = invoke("model", "export", made.member(3), "--out", tmp_path / "best", "--best").output
-    assert made.genesis.contract.model.initial_model_id.hex() in best
-    with pytest.raises(ConfigError, match="height of a block that made a model, got 4"):
-        invoke("model", "export", made.member(3), "--out", tmp_path / "4", "--height", 4)
-
-
-def test_damaged_or_pruned_model_is_not_exported(made: Made, tmp_path: Path) -> None:
-    shutil.copytree(made.member(0), tmp_path / "copy")
-    model_id = json_of("ledger", "log", made.member(0))[-1]["model_id"]
-    body = tmp_path / "copy" / "blobs" / model_id
-
-    body.write_bytes(body.read_bytes()[:-1] + b"\xff")
-    with pytest.raises(ConfigError, match="got other bytes; the file is damaged"):
-        invoke("model", "export", tmp_path / "copy", "--out", tmp_path / "m")
-    body.unlink()
-    with pytest.raises(ConfigError, match="its node may have pruned it"):
-        invoke("model", "export", tmp_path / "copy", "--out", tmp_path / "m")
-
-
-def test_predictions_are_those_of_the_formula(made: Made, tmp_path: Path) -> None:
-    model, out = tmp_path / "m.safetensors", tmp_path / "p.csv"
-    invoke("model", "export", made.member(0), "--out", model)
-
-    data = json_of(
-        "model", "predict", model, "--genesis", made.genesis_file, "--data", made.rows,
-        "--drop", "site", "--out", out,
-    )  # fmt: skip
-
-    contract = made.genesis.contract
-    weights = load_model_values(model, contract) / 2.0**16
-    expected, hits = [], 0
-    with made.rows.open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            margin = weights[-1] + sum(
-                weight * (float(row[each.name]) - float(each.mean)) / float(each.scale)
-                for weight, each in zip(weights, contract.data.features, strict=False)
-            )
-            expected.append(1.0 / (1.0 + np.exp(-margin)))
-            hits += (expected[-1] > 0.5) == (row["sick"] == "1")
-    with out.open(encoding="utf-8") as file:
-        written = list(csv.DictReader(file))
-    assert data["rows"] == ROWS
-    assert data["accuracy"] == pytest.approx(hits / data["rows"])
-    assert data["accuracy"] > 0.9
-    assert [float(row["probability"]) for row in written] == pytest.approx(expected, abs=1e-6)
-
-
-def test_predict_needs_exactly_one_source(made: Made, tmp_path: Path) -> None:
-    model = tmp_path / "m.safetensors"
-    invoke("model", "export", made.member(0), "--out", model)
-
-    result = invoke("model", "predict", model, "--genesis", made.genesis_file)
-
-    assert result.exit_code == 2
-    assert "either --data or --config" in result.output
-
-
-def test_own_learner_cannot_be_predicted_with_here(made: Made) -> None:
-    contract = made.genesis.contract
-    own = replace(contract, model=replace(contract.model, architecture="package.module:make"))
-    spec = DataSpec(source=str(made.rows), drop_columns=("site",))
-
-    with pytest.raises(ConfigError, match="expected a built-in model"):
-        predict(own, np.zeros(3, np.int32), read_rows(spec.source, spec))
-
-
-@pytest.mark.parametrize("data", [b"", b"\0" * 100, b"not a model"])
-def test_file_that_is_no_model_is_refused(made: Made, tmp_path: Path, data: bytes) -> None:
-    (tmp_path / "m").write_bytes(data)
-
-    with pytest.raises(ConfigError, match=r"expected a model file, got: .*; export it again"):
-        load_model_values(tmp_path / "m", made.genesis.contract)
 
 
 def test_file_that_is_no_export_is_refused(made: Made, tmp_path: Path) -> None:
