@@ -92,7 +92,7 @@ def test_stopped_node_also_ends_with_a_killed_launcher(tmp_path: Path) -> None:
 
 def test_interrupted_network_stops_cleanly_and_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "net"
-    with Running(*small(folder, "8", "--seed", "4")) as network:
+    with Running(*small(folder, "40", "--seed", "4")) as network:
         network.wait_for("committed", lambda event: event["height"] == 2)
         children = network.descendants()
         network.process.send_signal(signal.SIGINT)
@@ -104,7 +104,7 @@ def test_interrupted_network_stops_cleanly_and_goes_on(tmp_path: Path) -> None:
     with Running("testnet", "--resume", "--dir", str(folder)) as resumed:
         code, report = resumed.finish()
 
-    check_finished(code, report, 8)
+    check_finished(code, report, 40)
     assert [height["model_id"] for height in report["heights"]][: len(before)] == before
     assert 2 <= len(before) < len(report["heights"])
 
@@ -133,7 +133,7 @@ def test_killed_node_is_started_again_and_catches_up(tmp_path: Path) -> None:
 
 
 def test_node_that_ends_is_named_and_the_others_finish(tmp_path: Path) -> None:
-    with Running(*small(tmp_path / "net", "6")) as network:
+    with Running(*small(tmp_path / "net", "12")) as network:
         network.wait_for("committed", lambda event: event["height"] == 1)
         os.kill(network.node_processes()[3]["process_id"], signal.SIGKILL)
         exited = network.wait_for("exit")
@@ -143,7 +143,7 @@ def test_node_that_ends_is_named_and_the_others_finish(tmp_path: Path) -> None:
     assert code == 1
     assert not report["ledgers_identical"]
     assert [problem.split()[0] for problem in report["problems"]] == ["hospital-3"]
-    assert report["heights"][-1]["training_round"] == 6
+    assert report["heights"][-1]["training_round"] == 12
 
 
 def test_network_without_a_quorum_ends_with_the_reason(tmp_path: Path) -> None:
