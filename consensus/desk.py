@@ -55,6 +55,7 @@ class Desk:
         self.is_signing = False
         self.effects: list[Effect] = []
         self._counter = 0
+        self._is_behind = False
         self._notices = 0
         self._follower = INITIAL_RECORD
         self._durable = None if signer is None else signer.record.slots
@@ -85,7 +86,8 @@ class Desk:
         self._follower = at_height(self._follower, self.height)
         if self.is_signing:
             self.move(at_height(self.record, self.height))
-        elif self.signer is not None:
+        elif self.signer is not None and not self._is_behind:
+            self._is_behind = True
             ahead = self.signer.record.height
             text = f"height={self.height}: signed at height {ahead} before; this node only follows"
             self.notice(f"{text} until its ledger is there (rule P60)", is_error=True)

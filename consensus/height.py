@@ -169,7 +169,14 @@ class Height:
             text = f"built for height {header.height} view {header.created_view}"
             self.desk.notice(f"{where}: not proposed: the block was {text}", is_error=True)
             return
-        if answer.view in self.facts.asked:
+        certificate = record.certificate
+        if answer.view not in self.facts.asked:
+            return
+        is_late = certificate is not None and certificate.view < answer.view
+        if certificate is not None and is_late and self.facts.is_valid(certificate.block_id):
+            # It became known, or was fetched, while the fresh block was built.
+            acts.reoffer(certificate, self.facts, self.desk)
+        else:
             acts.propose_fresh(answer.block, self.facts, self.desk)
 
     def checked(self, answer: BlockChecked) -> None:
@@ -190,7 +197,7 @@ class Height:
             case TimerKind.HAVE_GRACE:
                 self.facts.collection.is_grace_over = True
             case TimerKind.FETCH:
-                self._fetch_again(timer.view - 1)
+                self._fetch_again()
             case _:
                 action = rules.on_timeout(self.desk.record, self.facts, timer)
                 if action is not None:
@@ -239,14 +246,15 @@ class Height:
         if addition.contradicted is not None:
             acts.report_vote(vote, addition.contradicted, self.desk)
 
-    def _fetch_again(self, view: int) -> None:
+    def _fetch_again(self) -> None:
+        """Ask the next holder; the certificate may be of a later view than the one asked by."""
         committed = self.facts.tally.committed
         certificates = list(self.desk.record.valid)
         if committed is not None:
             certificates.append(self.facts.tally.certificate(Phase.COMMIT, committed[0]))
-        for certificate in certificates:
-            if certificate.view == view and self.facts.block(certificate.block_id) is None:
-                acts.fetch(certificate, self.facts, self.desk)
+        for wanted in {each.block_id: each for each in certificates}.values():
+            if self.facts.block(wanted.block_id) is None:
+                acts.fetch(wanted, self.facts, self.desk)
 
     def _restore_proposal(self, proposal: Signed[Proposal], block: Block) -> None:
         """Keep a proposal that was durable before a vote or a proposal of this node (P60)."""

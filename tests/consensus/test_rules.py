@@ -729,3 +729,53 @@ def test_a_certificate_keeps_its_quorum_though_a_vote_in_it_conflicts_with_one_r
         "COMMIT 0 A",
         "certificate PREPARE 0 A",
     )
+
+
+def test_a_valid_block_that_arrives_while_a_fresh_one_is_built_is_offered_instead() -> None:
+    """Rules P20 and P33."""
+    bench = started(leads=1)
+    a, b = bench.block("A"), bench.block("B", view=1)
+    bench.hold(0, 1, 2, 3)
+    for other in bench.others:
+        bench.have(other, (0, 1, 2, 3))
+    bench.votes(COMMIT, 0, NIL)
+    bench.certify(bench.certificate(PREPARE, 0, block_id(a.header)))
+    bench.propose_and_check(a)
+
+    lines = bench.step(built_from(bench, b))
+
+    assert "PROPOSAL 1 A" in lines
+    assert "PROPOSAL 1 B" not in lines
+
+
+def test_a_certificate_of_the_very_view_is_no_reason_to_offer_its_block_in_it() -> None:
+    """Rule P20: the valid view of a proposal is before its view."""
+    bench = started(leads=1)
+    b = bench.block("B", view=1)
+    bench.votes(COMMIT, 0, NIL)
+    bench.certify(bench.certificate(PREPARE, 1, block_id(b.header)))
+    bench.hold(0, 1, 2, 3)
+    for other in bench.others:
+        bench.have(other, (0, 1, 2, 3))
+    bench.fire(TimerKind.HAVE_GRACE)
+
+    lines = bench.step(built_from(bench, b))
+
+    assert bench.engine.view == 1
+    assert "PROPOSAL 1 B" in lines
+
+
+@pytest.mark.parametrize(("valid_view", "answer"), [(0, "nil"), (1, "B valid 1")])
+def test_a_certificate_must_be_of_the_lock_s_view_or_later(valid_view: int, answer: str) -> None:
+    """Rule P23: `locked_view <= valid_view`, equality included."""
+    bench = started()
+    a, b = bench.block("A", view=1), bench.block("B", listing=(0, 1, 2))
+    bench.votes(COMMIT, 0, NIL)
+    bench.propose_and_check(a, 1)
+    bench.votes(PREPARE, 1, block_id(a.header))
+    bench.votes(COMMIT, 1, NIL)
+
+    lines = bench.propose(b, 2, bench.certificate(PREPARE, valid_view, block_id(b.header)))
+    lines += bench.check(b)
+
+    assert [line for line in lines if line.startswith("PREPARE")] == [f"PREPARE 2 {answer}"]
