@@ -4,7 +4,7 @@ Everything here is a pure function of the blobs that the arguments name; the nod
 thread, off its event loop.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -26,6 +26,8 @@ from ledger.state import State
 
 Weighted: TypeAlias = Sequence[tuple[Signed[UpdateHeader], int]]
 """Included updates with their contribution weights."""
+CheckedBodies: TypeAlias = Mapping[bytes, bytes]
+"""Bodies of updates in memory by update id, each found to be a right one for its header."""
 
 
 def model_elements(contract: Contract) -> int:
@@ -53,7 +55,9 @@ def check_update_body(contract: Contract, header: UpdateHeader, body: bytes) -> 
         raise DecodeError(f"expected values within +-{VALUE_MAX}")
 
 
-def compute_results(contract: Contract, state: State, counted: Weighted, blobs: Blobs) -> Results:
+def compute_results(
+    contract: Contract, state: State, counted: Weighted, blobs: Blobs, checked: CheckedBodies
+) -> Results:
     """Aggregate the included updates on the state's model and make the new model durable.
 
     Args:
@@ -61,12 +65,13 @@ def compute_results(contract: Contract, state: State, counted: Weighted, blobs: 
         state: The state before the block.
         counted: What rule P12 includes, with contribution weights, in member order.
         blobs: Holds the base model and the body of every included update.
+        checked: Bodies that need not be read and checked again.
 
     Raises:
         DecodeError: If a body is not what its header says; an honest holder would have refused it.
     """
     tensors = contract.model.tensors
-    rows = [_load_update(contract, update.statement, blobs) for update, _ in counted]
+    rows = [_load_update(contract, update.statement, blobs, checked) for update, _ in counted]
     outcome = aggregate(rule_of(contract), rows, [weight for _, weight in counted])
     parameters = apply_delta(load_model(contract, blobs, state.model_id), outcome.delta)
     body = encode_model_body(tensors, parameters.astype("<i4", copy=False).tobytes())
@@ -96,9 +101,13 @@ def rule_of(contract: Contract) -> RuleSpec:
     return RuleSpec(rule_id=contract.aggregation.rule_id, f=parameters.get("f", 0))
 
 
-def _load_update(contract: Contract, header: UpdateHeader, blobs: Blobs) -> NDArray[np.int32]:
-    body = blobs.get(header.update_id)
-    check_update_body(contract, header, body)
+def _load_update(
+    contract: Contract, header: UpdateHeader, blobs: Blobs, checked: CheckedBodies
+) -> NDArray[np.int32]:
+    body = checked.get(header.update_id)
+    if body is None:
+        body = blobs.get(header.update_id)
+        check_update_body(contract, header, body)
     return _integers(decode_update_body(body, contract.model.tensors))
 
 

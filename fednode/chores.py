@@ -24,6 +24,7 @@ from fednode.blockwork import (
 )
 from fednode.exchange import BodyExchange, Wanted
 from fednode.journal import Journal
+from fednode.kept_bodies import KeptBodies
 from fednode.learning.errors import TrainerError
 from fednode.learning.local_training import FitOutcome
 from ledger.blobs import Blobs
@@ -99,6 +100,7 @@ class Chores:
         self._holding: dict[tuple[int, int], set[bytes]] = {}
         self._pushed: set[bytes] = set()
         self._results: dict[tuple[bytes, ...], asyncio.Task[Results]] = {}
+        self._kept_bodies = KeptBodies()
         self._kept: deque[tuple[int, tuple[bytes, ...]]] = deque()
 
     def start(self, feed: Feed, spawn: Spawn, state: State) -> None:
@@ -142,6 +144,7 @@ class Chores:
             for body in self._holding.pop(key):
                 self._home.exchange.forget(body)
         self._results.clear()
+        self._kept_bodies.drop_through(height)
         self._pushed.clear()
         if self._model_task is not None:
             self._model_task.cancel()
@@ -160,6 +163,7 @@ class Chores:
                 "height=%d sender=%d: refused an update: %s", header.height, header.trainer, error
             )
             return
+        self._kept_bodies.add(header.height, header.update_id, body)
         self._feed(fx.UpdateHeld(update=update))
 
     async def _train(self, work: fx.Train) -> None:
@@ -175,6 +179,7 @@ class Chores:
         values = delta.astype("<i4", copy=False).tobytes()
         body = encode_update_body(token_bytes(32), home.contract.model.tensors, values)
         update_id = await asyncio.to_thread(home.blobs.put, body)
+        self._kept_bodies.add(work.height, update_id, body)
         self._feed(
             fx.UpdateTrained(
                 height=work.height,
@@ -255,7 +260,10 @@ class Chores:
         key = tuple(update.statement.update_id for update, _ in counted)
         task = self._results.get(key)
         if task is None:
-            work = asyncio.to_thread(compute_results, home.contract, state, counted, home.blobs)
+            checked = self._kept_bodies.of(key)
+            work = asyncio.to_thread(
+                compute_results, home.contract, state, counted, home.blobs, checked
+            )
             task = asyncio.create_task(work, name="aggregate")
             self._results[key] = task
         return await asyncio.shield(task)
