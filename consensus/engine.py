@@ -49,7 +49,7 @@ from ledger.errors import CertificateError
 from ledger.genesis import Contract
 from ledger.inclusion import opens_for_training
 from ledger.keys import SignatureScheme, Signed
-from ledger.records import Block, Phase, Proposal, QuorumCertificate
+from ledger.records import Block, BlockKind, Phase, Proposal, QuorumCertificate
 from ledger.state import State, apply
 from ledger.validity import check_block
 
@@ -218,6 +218,9 @@ class Engine:
         state = apply(desk.contract, desk.state, block)
         desk.emit(CommitBlock(block=block, certificate=certificate, state=state))
         self._height = None
+        if block.header.kind is BlockKind.AGGREGATE:
+            # Bodies of the model before: the host may prune them from now on.
+            self._bodies.clear()
         if is_tip:
             certificate = self._sign_commit(certificate)
             desk.publish(CertificateMessage(certificate=certificate))
