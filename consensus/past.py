@@ -1,5 +1,6 @@
 """What concerns decided heights: late votes, and answers to those who are behind (P33-P40)."""
 
+from collections import Counter
 from typing import Final
 
 from consensus.desk import Desk
@@ -15,6 +16,8 @@ from ledger.records import QuorumCertificate, Vote
 
 CERTIFICATES_PER_PERIOD: Final = 8
 """Votes of decided heights answered per member and rebroadcast period."""
+ANSWERS_PER_PERIOD: Final = 32
+"""Requests for blocks answered per member and rebroadcast period: answers are large (rule P37)."""
 
 
 class Past:
@@ -25,10 +28,12 @@ class Past:
         self._blocks_answered = Answered()
         self._proposals_answered = Answered()
         self._certificates: dict[int, set[int]] = {}
+        self._answers: Counter[int] = Counter()
 
     def begin_period(self) -> None:
         """Allow the same answers again: those who ask again did not get them."""
         self._certificates.clear()
+        self._answers.clear()
 
     def hear_vote(self, vote: Signed[Vote]) -> None:
         """Merge a late COMMIT of the last block; answer with the certificate (P35, P40)."""
@@ -72,7 +77,8 @@ class Past:
         if statement.responder != self._desk.member or request.signer == self._desk.member:
             return
         is_here = 1 <= statement.from_height <= self._desk.state.height
-        if is_here and self._blocks_answered.is_first(request.signer, statement.counter):
+        is_first = is_here and self._blocks_answered.is_first(request.signer, statement.counter)
+        if is_first and self._may_answer(request.signer):
             self._desk.emit(AnswerBlocks(member=request.signer, from_height=statement.from_height))
 
     def answer_proposal(self, request: Signed[ProposalRequest], height: Height | None) -> None:
@@ -85,9 +91,15 @@ class Past:
         held = height.facts.block(statement.block_id) if height is not None and is_now else None
         if not is_decided and held is None:
             return
-        if not self._proposals_answered.is_first(request.signer, statement.counter):
+        is_first = self._proposals_answered.is_first(request.signer, statement.counter)
+        if not is_first or not self._may_answer(request.signer):
             return
         if held is not None:
             self._desk.send(request.signer, held.offer)
         else:
             self._desk.emit(AnswerBlocks(member=request.signer, from_height=statement.height))
+
+    def _may_answer(self, member: int) -> bool:
+        """Count an answer; a member that asks on and on must not fill the way out (rule P37)."""
+        self._answers[member] += 1
+        return self._answers[member] <= ANSWERS_PER_PERIOD

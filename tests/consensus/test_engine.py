@@ -21,7 +21,7 @@ from consensus.effects import (
 from consensus.engine import Engine
 from consensus.later import NEXT_HEIGHT_INPUTS_PER_MEMBER
 from consensus.messages import BlocksRequest, ProposalRequest, Status
-from consensus.past import CERTIFICATES_PER_PERIOD
+from consensus.past import ANSWERS_PER_PERIOD, CERTIFICATES_PER_PERIOD
 from consensus.record import INITIAL_RECORD, Step
 from ledger.certificates import signers
 from ledger.records import NIL, block_id
@@ -432,6 +432,25 @@ def test_requests_are_answered_once_per_counter_and_only_by_whom_they_name() -> 
     assert ask(bench.member, 1, 8) == (f"answer blocks to {one} from 1",)
     assert ask(one, 1, 9) == ()
     assert ask(bench.member, 4, 10) == ()
+
+
+def test_a_member_that_asks_on_and_on_gets_boundedly_many_answers_a_period() -> None:
+    """Rule P37: each answer may be 64 blocks."""
+    bench = started(chain=chain(3))
+    one, two = bench.others[:2]
+
+    def ask(member: int, counter: int) -> tuple[str, ...]:
+        request = BlocksRequest(responder=bench.member, from_height=1, counter=counter)
+        return bench.step(BlocksRequested(request=bench.verified(bench.sign(request, member))))
+
+    answers = [ask(one, counter) for counter in range(1, 10 * ANSWERS_PER_PERIOD)]
+    other = ask(two, 1)
+    bench.fire(TimerKind.REBROADCAST)
+    next_period = ask(one, 10 * ANSWERS_PER_PERIOD)
+
+    assert len([each for each in answers if each]) == ANSWERS_PER_PERIOD
+    assert other == (f"answer blocks to {two} from 1",)
+    assert next_period == (f"answer blocks to {one} from 1",)
 
 
 def test_a_request_for_a_block_is_answered_with_its_proposal_or_with_decided_blocks() -> None:
