@@ -268,8 +268,9 @@ class Height:
         self.facts.proposals.blocks[statement.block_id] = HeldBlock(
             offer=offer, status=BlockStatus.VALID, is_saved=True
         )
-        is_own = proposal.signer == self.desk.member and statement.view == view
-        if is_own and self.desk.record.step is Step.PROPOSE:
-            # Never build again what may have been signed: the slot gives the same signature.
-            self.facts.asked.add(view)
+        is_ahead = (statement.view, Step.PROPOSE) >= (view, self.desk.record.step)
+        if proposal.signer == self.desk.member and is_ahead:
+            # Never build again what may have been signed: the slot gives the same signature. The
+            # record may be in an earlier view, because only a signature makes it durable.
+            self.facts.asked.add(statement.view)
             self.desk.sign(statement)

@@ -111,6 +111,21 @@ def test_a_proposal_that_was_saved_but_not_signed_durably_is_signed_again() -> N
     assert lines.index("persist") < lines.index("PROPOSAL 0 A")
 
 
+def test_a_proposal_of_a_later_view_than_the_record_is_signed_again_and_sent() -> None:
+    """Rule P60: entering a view makes nothing durable, so the record may be in an earlier one."""
+    bench = started(leads=1)
+    a = bench.block("A", view=1)
+    bench.saved.append((bench.signed_proposal(a, 1), a))
+
+    bench.restart()
+    lines = bench.votes(COMMIT, 0, NIL)
+    bench.fire(TimerKind.REBROADCAST)
+    repeated = bench.fire(TimerKind.REBROADCAST)
+
+    assert lines == ("persist", "PREPARE 1 A")
+    assert "PROPOSAL 1 A" in repeated
+
+
 def test_a_restart_in_a_later_view_keeps_its_entry_proof() -> None:
     """Rules P35, P60."""
     bench = started()
@@ -118,9 +133,12 @@ def test_a_restart_in_a_later_view_keeps_its_entry_proof() -> None:
     bench.fire(TimerKind.PROPOSE, 1)
 
     lines = bench.restart()
+    liar = bench.others[0]
+    contradiction = bench.vote(liar, COMMIT, 0, bytes(32))
 
     assert bench.engine.view == 1
     assert "entry proof 1 of 3" in lines
+    assert contradiction == (f"contradiction {liar}",)
 
 
 def test_a_restart_starts_the_timers_anew() -> None:
