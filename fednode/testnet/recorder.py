@@ -104,10 +104,11 @@ class Recorder:
         }
 
     def _hear(self, packet: Packet) -> None:
+        at_ms = self._clock.monotonic_ms()
         self.bytes_heard += len(packet.payload)
         self.packets.append(
             PacketNote(
-                at_ms=self._clock.monotonic_ms(),
+                at_ms=at_ms,
                 topic=packet.topic.removeprefix(f"{self._topics.root}/"),
                 size=len(packet.payload),
             )
@@ -118,9 +119,9 @@ class Recorder:
         except DecodeError:
             self.unopened += 1
             return
-        if isinstance(message, BodyPacket):
-            self.last_body_packet_ms[message.body_id] = self._clock.monotonic_ms()
-        elif not isinstance(message, PullRequestMessage):
+        if isinstance(message, BodyPacket) and packet.topic == self._topics.bodies:
+            self.last_body_packet_ms[message.body_id] = at_ms
+        elif not isinstance(message, BodyPacket | PullRequestMessage):
             self._observations.hear(message)
 
 

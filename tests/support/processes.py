@@ -123,13 +123,22 @@ class ProcessNetwork:
             AssertionError: If a node ended before.
         """
 
+        await self.until_all(
+            lambda event: (
+                event["event"] == "committed" and event["training_round"] == training_round
+            )
+        )
+
+    async def until_all(self, wanted: Callable[[Event], bool]) -> None:
+        """Wait until every member has said, now or before, something that is wanted.
+
+        Raises:
+            AssertionError: If a node ended before.
+        """
+
         def is_done() -> bool:
             self._check_alive()
-            done = {
-                event["member"]
-                for event in self.events
-                if event["event"] == "committed" and event["training_round"] == training_round
-            }
+            done = {event["member"] for event in self.events if wanted(event)}
             return len(done) == len(self.genesis.contract.members)
 
         async with self._came:
