@@ -132,8 +132,9 @@ def test_killed_node_is_started_again_and_catches_up(tmp_path: Path) -> None:
     assert {event["member"] for event in network.events if event["event"] == "killed"} == {1}
 
 
-def test_node_that_ends_is_named_and_the_others_finish(tmp_path: Path) -> None:
-    with Running(*small(tmp_path / "net", "12")) as network:
+def test_node_that_ends_is_named_and_catches_up_later(tmp_path: Path) -> None:
+    folder = tmp_path / "net"
+    with Running(*small(folder, "12")) as network:
         network.wait_for("committed", lambda event: event["height"] == 1)
         os.kill(network.node_processes()[3]["process_id"], signal.SIGKILL)
         exited = network.wait_for("exit")
@@ -144,6 +145,11 @@ def test_node_that_ends_is_named_and_the_others_finish(tmp_path: Path) -> None:
     assert not report["ledgers_identical"]
     assert [problem.split()[0] for problem in report["problems"]] == ["hospital-3"]
     assert report["heights"][-1]["training_round"] == 12
+
+    with Running("testnet", "--resume", "--dir", str(folder)) as resumed:
+        code, report = resumed.finish()
+
+    check_finished(code, report, 12)
 
 
 def test_network_without_a_quorum_ends_with_the_reason(tmp_path: Path) -> None:
