@@ -10,6 +10,7 @@ from consensus.effects import (
     BlocksRequested,
     CommitBlock,
     Persist,
+    ProposalReceived,
     ProposalRequested,
     StatusReceived,
     Timer,
@@ -537,3 +538,29 @@ def test_timers_of_other_heights_are_ignored(kind: TimerKind) -> None:
 
     assert lines == ()
     assert bench.now_ms == NOW_MS
+
+
+def test_a_restart_counts_the_votes_in_its_prepare_certificate() -> None:
+    """Rules P23, P60: a block offered again needs no second copy of the certificate."""
+    bench = started()
+    a = bench.block("A")
+    bench.propose_and_check(a)
+    bench.votes(PREPARE, 0, block_id(a.header))
+    bench.restart()
+    bench.votes(COMMIT, 0, NIL)
+    proposal = replace(bench.signed_proposal(a, 1).statement, valid_view=0)
+    signed = bench.sign(proposal, bench.order[1])
+
+    lines = bench.step(ProposalReceived(proposal=bench.verified(signed), block=a, certificate=None))
+
+    assert lines == ("persist", "PREPARE 1 A valid 0")
+
+
+def test_the_haves_in_a_proposed_block_are_heard_too() -> None:
+    """Rules P11, P35: whoever missed them by themselves has them from the block."""
+    bench = started()
+    a = bench.block("A")
+
+    bench.propose(a, 0)
+
+    assert (TimerKind.PROPOSE, 0) in bench.timers()

@@ -779,3 +779,15 @@ def test_a_certificate_must_be_of_the_lock_s_view_or_later(valid_view: int, answ
     lines += bench.check(b)
 
     assert [line for line in lines if line.startswith("PREPARE")] == [f"PREPARE 2 {answer}"]
+
+
+def test_a_held_block_is_not_offered_with_a_certificate_of_the_view_itself() -> None:
+    """Rule P20: even when the proposer, for whatever reason, finds one before it proposed."""
+    bench = started(leads=1)
+    a = bench.block("A")
+    bench.propose_and_check(a)
+    bench.votes(COMMIT, 0, NIL)
+
+    lines = bench.certify(bench.certificate(PREPARE, 1, block_id(a.header)))
+
+    assert lines == ()
