@@ -11,7 +11,7 @@ from typing import Final, Self
 from consensus.engine import Engine
 from consensus.record import INITIAL_RECORD, SafetyRecord
 from consensus.signer import Signer
-from fednode.chores import Chores, Household, Trainer
+from fednode.chores import Chores, Household
 from fednode.clock import Clock
 from fednode.events import EventSink
 from fednode.exchange import BodyExchange, ExchangeParts
@@ -20,6 +20,8 @@ from fednode.inbox import MessageInbox
 from fednode.journal import Journal
 from fednode.node import Node, NodeParts
 from fednode.outbox import Outbox
+from fednode.own_training import Trainer
+from fednode.sending import BodySender
 from fednode.transport.base import Transport
 from fednode.wire.bodies import ReceiverLimits
 from fednode.wire.counters import Counters
@@ -58,7 +60,6 @@ class Storage:
 
     def __enter__(self) -> Self:
         """Lock the folder and open or make what is in it."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(FolderLock(self._folder))
             self.blobs = Blobs(self._folder / BLOBS_NAME)
@@ -123,12 +124,14 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
             pull_limits=PullLimits(),
         )
     )
+    sender = BodySender(line=line, blobs=storage.blobs, clock=around.clock, counters=counters)
     household = Household(
         member=membership.member,
         contract=contract,
         chain_id=chain,
         blobs=storage.blobs,
         exchange=exchange,
+        sender=sender,
         trainer=around.trainer if contract.members[membership.member].is_trainer else None,
         keep_heights=around.keep_heights,
         journal=around.journal,
@@ -143,6 +146,7 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
             ),
             outbox=Outbox(line),
             exchange=exchange,
+            sender=sender,
             chores=Chores(household),
             clock=around.clock,
             journal=around.journal,

@@ -41,6 +41,17 @@ def load_model(contract: Contract, blobs: Blobs, model_id: bytes) -> NDArray[np.
     return _integers(values)
 
 
+def load_update(contract: Contract, header: UpdateHeader, blobs: Blobs) -> bytes:
+    """Return the body of an update, read and checked (rule P10).
+
+    Raises:
+        DecodeError: If the body is not an update of the contract's model.
+    """
+    body = blobs.get(header.update_id)
+    check_update_body(contract, header, body)
+    return body
+
+
 def check_update_body(contract: Contract, header: UpdateHeader, body: bytes) -> None:
     """Check size, table and magnitudes of an update's body (rule P10).
 
@@ -71,7 +82,11 @@ def compute_results(
         DecodeError: If a body is not what its header says; an honest holder would have refused it.
     """
     tensors = contract.model.tensors
-    rows = [_load_update(contract, update.statement, blobs, checked) for update, _ in counted]
+    bodies = [
+        checked.get(update.statement.update_id) or load_update(contract, update.statement, blobs)
+        for update, _ in counted
+    ]
+    rows = [_integers(decode_update_body(body, tensors)) for body in bodies]
     outcome = aggregate(rule_of(contract), rows, [weight for _, weight in counted])
     parameters = apply_delta(load_model(contract, blobs, state.model_id), outcome.delta)
     body = encode_model_body(tensors, parameters.astype("<i4", copy=False).tobytes())
@@ -99,16 +114,6 @@ def rule_of(contract: Contract) -> RuleSpec:
     """Return the aggregation rule that the contract names."""
     parameters = {each.name: each.value for each in contract.aggregation.parameters}
     return RuleSpec(rule_id=contract.aggregation.rule_id, f=parameters.get("f", 0))
-
-
-def _load_update(
-    contract: Contract, header: UpdateHeader, blobs: Blobs, checked: CheckedBodies
-) -> NDArray[np.int32]:
-    body = checked.get(header.update_id)
-    if body is None:
-        body = blobs.get(header.update_id)
-        check_update_body(contract, header, body)
-    return _integers(decode_update_body(body, contract.model.tensors))
 
 
 def _integers(values: bytes | memoryview) -> NDArray[np.int32]:

@@ -7,31 +7,34 @@ no open height needs any more is cancelled when a block is committed.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from secrets import token_bytes
-from typing import Protocol, TypeAlias
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from consensus import effects as fx
 from fednode.blockwork import (
+    Weighted,
     check_results,
-    check_update_body,
     compute_results,
     load_model,
+    load_update,
 )
-from fednode.exchange import BodyExchange, Wanted
+from fednode.exchange import BodyExchange, BodyForgottenError, Wanted
 from fednode.journal import Journal
 from fednode.kept_bodies import KeptBodies
-from fednode.learning.errors import TrainerError
-from fednode.learning.local_training import FitOutcome
+from fednode.own_training import OwnTraining, OwnTrainingParts, Trainer
+from fednode.sending import BodySender
+from fednode.spawning import Spawn, cannot_spawn
 from ledger.blobs import Blobs
-from ledger.bodies import body_bytes, encode_update_body
+from ledger.bodies import body_bytes
 from ledger.building import Draft, build_block, expected_weights, unchanged_results
 from ledger.certificates import signers
-from ledger.errors import BlockError, DecodeError
+from ledger.errors import BlockError, DecodeError, StorageError
 from ledger.genesis import Contract
 from ledger.keys import Signed, Verified
 from ledger.records import (
@@ -52,25 +55,10 @@ HEIGHTS_AHEAD_MAX = 2
 """Bodies are fetched for the open height and the one after it."""
 HEADERS_PER_TRAINER_MAX = 2
 """Bodies fetched of one trainer for one height: one, and one more if it signs twice."""
-FIT_ATTEMPTS_MAX = 3
 
 Feed: TypeAlias = Callable[[fx.Input], None]
-Spawn: TypeAlias = Callable[[Coroutine[object, object, None], str], "asyncio.Task[None]"]
+ResultT = TypeVar("ResultT")
 Work: TypeAlias = fx.Train | fx.BuildBlock | fx.CheckBlock
-
-
-class Trainer(Protocol):
-    """The member's trainer, in its own process or, in tests, in this one."""
-
-    async def start(self) -> None:
-        """Load the member's rows, also after a failure."""
-
-    async def fit(self, training_round: int, model: NDArray[np.int32]) -> FitOutcome:
-        """Return the quantized update of the model's parameters, shape (p,).
-
-        Raises:
-            TrainerError: If training failed; nothing is sent then.
-        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +70,7 @@ class Household:
     chain_id: bytes
     blobs: Blobs
     exchange: BodyExchange
+    sender: BodySender
     trainer: Trainer | None
     keep_heights: int
     journal: Journal
@@ -94,19 +83,23 @@ class Chores:
         self._home = household
         self._is_validator = household.contract.members[household.member].is_validator
         self._feed: Feed = _not_started
-        self._spawn: Spawn = _cannot_spawn
+        self._spawn: Spawn = cannot_spawn
+        self._height = 0
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._model_task: asyncio.Task[None] | None = None
         self._holding: dict[tuple[int, int], set[bytes]] = {}
         self._pushed: set[bytes] = set()
-        self._results: dict[tuple[bytes, ...], asyncio.Task[Results]] = {}
+        self._results: dict[tuple[int, tuple[bytes, ...]], asyncio.Task[Results]] = {}
         self._kept_bodies = KeptBodies()
         self._kept: deque[tuple[int, tuple[bytes, ...]]] = deque()
+        self._training = self._make_training(household.trainer) if household.trainer else None
 
     def start(self, feed: Feed, spawn: Spawn, state: State) -> None:
         """Connect to the node that runs now, and fetch the current model if it is not here."""
-        self._feed, self._spawn = feed, spawn
+        self._feed, self._spawn, self._height = feed, spawn, state.height
         self._model_task = spawn(self._settle_models(state, ()), "fetch models")
+        if self._training is not None:
+            _ = spawn(self._training.run(feed), "train")
 
     def hold(self, update: Verified[UpdateHeader], state: State) -> None:
         """Fetch the body of an announced update; `UpdateHeld` follows when it is durable."""
@@ -123,29 +116,36 @@ class Chores:
         """Start what the engine asked for."""
         match work:
             case fx.Train():
-                self._begin(self._train(work), "train", work.height)
+                if self._training is not None:
+                    self._training.ask(work)
             case fx.BuildBlock():
                 self._begin(self._build(work, state), "build block", work.height)
             case fx.CheckBlock(block=block):
-                self._begin(self._check(block, state), "check block", block.header.height)
+                # A check that ends after the decision still counts (rules P13 and P28).
+                self._begin(self._check(block, state), "check block", block.header.height + 1)
 
-    def push_once(self, update_id: bytes) -> None:
-        """Push an own body the first time its header is published; then it is pulled."""
-        if update_id not in self._pushed:
-            self._pushed.add(update_id)
-            _ = self._spawn(self._home.exchange.push(update_id), "push update")
+    def push_once(self, update: UpdateHeader) -> None:
+        """Push an own body the first time its header is published; then it is pulled.
+
+        Headers of others are said again by those who hold their bodies (rule P35), and a header
+        that comes too late is a sign of life without a body (rule P11): neither is pushed.
+        """
+        is_own = update.trainer == self._home.member
+        if is_own and update.height > self._height and update.update_id not in self._pushed:
+            self._pushed = {update.update_id}
+            _ = self._spawn(self._home.sender.push(update.update_id), "push update")
 
     def on_commit(self, block: Block, certificate: QuorumCertificate, state: State) -> None:
         """Drop what the committed height wanted; make sure that its model is here."""
-        height = block.header.height
-        for task in [task for task, at in self._tasks.items() if at <= height]:
+        height = self._height = block.header.height
+        for task in [task for task, last in self._tasks.items() if last <= height]:
             task.cancel()
         for key in [key for key in self._holding if key[0] <= height]:
-            for body in self._holding.pop(key):
-                self._home.exchange.forget(body)
+            del self._holding[key]
+        models = (state.model_id, state.best_model_id)
+        self._home.exchange.forget_through(height, keep=models)
         self._results.clear()
         self._kept_bodies.drop_through(height)
-        self._pushed.clear()
         if self._model_task is not None:
             self._model_task.cancel()
         holders = signers(certificate, state.previous_validators)
@@ -154,10 +154,9 @@ class Chores:
 
     async def _hold(self, update: Verified[UpdateHeader]) -> None:
         home, header = self._home, update.statement
-        await home.exchange.hold(self._wanted_update(header, (), is_pushed=True))
-        body = await asyncio.to_thread(home.blobs.get, header.update_id)
+        read = partial(asyncio.to_thread, load_update, home.contract, header, home.blobs)
         try:
-            await asyncio.to_thread(check_update_body, home.contract, header, body)
+            body = await self._with_bodies([self._wanted_update(header, (), is_pushed=True)], read)
         except DecodeError as error:
             logger.warning(
                 "height=%d sender=%d: refused an update: %s", header.height, header.trainer, error
@@ -166,47 +165,15 @@ class Chores:
         self._kept_bodies.add(header.height, header.update_id, body)
         self._feed(fx.UpdateHeld(update=update))
 
-    async def _train(self, work: fx.Train) -> None:
-        home = self._home
-        if home.trainer is None:
-            return
-        await self._hold_model(work.base_model_id, work.height, ())
-        base = await asyncio.to_thread(load_model, home.contract, home.blobs, work.base_model_id)
-        home.journal.training(work.height, work.training_round)
-        delta = await self._fit(work, base)
-        if delta is None:
-            return
-        values = delta.astype("<i4", copy=False).tobytes()
-        body = encode_update_body(token_bytes(32), home.contract.model.tensors, values)
-        update_id = await asyncio.to_thread(home.blobs.put, body)
-        self._kept_bodies.add(work.height, update_id, body)
-        self._feed(
-            fx.UpdateTrained(
-                height=work.height,
-                training_round=work.training_round,
-                base_model_id=work.base_model_id,
-                update_id=update_id,
-                n_elements=delta.size,
-            )
-        )
-
-    async def _fit(self, work: fx.Train, base: NDArray[np.int32]) -> NDArray[np.int32] | None:
-        trainer = self._home.trainer
-        assert trainer is not None
-        for attempt in range(1, FIT_ATTEMPTS_MAX + 1):
-            try:
-                outcome = await trainer.fit(work.training_round, base)
-            except TrainerError as error:
-                text = "height=%d: training failed (attempt %d of %d): %s"
-                logger.warning(text, work.height, attempt, FIT_ATTEMPTS_MAX, error)
-                await trainer.start()
-            else:
-                return outcome.delta
-        return None
-
     async def _build(self, work: fx.BuildBlock, state: State) -> None:
         home = self._home
-        results = await self._compute(state, work.haves, work.updates, work.kind)
+        try:
+            results = await self._compute(state, work.haves, work.updates, work.kind)
+        except (BlockError, DecodeError) as error:
+            # More than the budget lied about what they hold: the view goes to the next proposer.
+            text = f"height={work.height} view={work.view}: cannot build a block: {error}"
+            home.journal.note(fx.Notice(is_error=True, text=text))
+            return
         draft = Draft(
             view=work.view,
             kind=work.kind,
@@ -247,45 +214,85 @@ class Chores:
         if kind is BlockKind.EMPTY:
             return unchanged_results(state)
         counted = expected_weights(home.contract, state, haves, updates)
+        wanted = [self._wanted_model(state.model_id, state.height + 1, ())]
         for update, _ in counted:
-            header = update.statement
-            digest = header_digest(header, home.chain_id)
-            holders = tuple(
+            digest = header_digest(update.statement, home.chain_id)
+            holders = [
                 have.signer
                 for have in haves
                 if any(entry.header_digest == digest for entry in have.statement.entries)
-            )
-            await home.exchange.hold(self._wanted_update(header, holders, is_pushed=False))
-        await self._hold_model(state.model_id, state.height, ())
-        key = tuple(update.statement.update_id for update, _ in counted)
+            ]
+            wanted.append(self._wanted_update(update.statement, holders, is_pushed=False))
+        results = await self._with_bodies(wanted, partial(self._aggregate, state, counted))
+        home.exchange.note_stored(results.model_id)
+        return results
+
+    async def _aggregate(self, state: State, counted: Weighted) -> Results:
+        # By header: two trainers may name the same body.
+        digests = [header_digest(each.statement, self._home.chain_id) for each, _ in counted]
+        key = (state.height, tuple(digests))
         task = self._results.get(key)
-        if task is None:
-            checked = self._kept_bodies.of(key)
+        if task is None or task.done():
+            home = self._home
+            checked = self._kept_bodies.of(tuple(each.statement.update_id for each, _ in counted))
             work = asyncio.to_thread(
                 compute_results, home.contract, state, counted, home.blobs, checked
             )
             task = asyncio.create_task(work, name="aggregate")
+            # Whoever waits for it takes its error; when nobody waits any more, nobody needs it.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._results[key] = task
         return await asyncio.shield(task)
+
+    async def _with_bodies(
+        self, wanted: Sequence[Wanted], work: Callable[[], Awaitable[ResultT]]
+    ) -> ResultT:
+        """Do work that reads bodies; one found damaged on the disk is fetched again (rule P53)."""
+        while True:
+            for each in wanted:
+                await self._home.exchange.hold(each)
+            try:
+                return await work()
+            except StorageError as error:
+                if all(self._home.blobs.has(each.body_id) for each in wanted):
+                    raise
+                logger.warning("%s", error)
 
     async def _settle_models(self, state: State, holders: Sequence[int]) -> None:
         """Rule P80: the models and optimizer states of current and best are here."""
         for model_id in dict.fromkeys((state.model_id, state.best_model_id)):
-            await self._hold_model(model_id, state.height, holders)
+            wanted = self._wanted_model(model_id, state.height + 1, holders)
+            await self._home.exchange.hold(wanted)
         self._home.journal.model_held(state.height, state.model_id)
 
-    async def _hold_model(self, model_id: bytes, height: int, holders: Sequence[int]) -> None:
+    def _make_training(self, trainer: Trainer) -> OwnTraining:
         home = self._home
-        others = range(len(home.contract.members))
-        wanted = Wanted(
+        return OwnTraining(
+            OwnTrainingParts(
+                trainer=trainer,
+                tensors=home.contract.model.tensors,
+                blobs=home.blobs,
+                kept_bodies=self._kept_bodies,
+                journal=home.journal,
+                load_model=self._load_base,
+            )
+        )
+
+    async def _load_base(self, work: fx.Train) -> NDArray[np.int32]:
+        home, model = self._home, work.base_model_id
+        read = partial(asyncio.to_thread, load_model, home.contract, home.blobs, model)
+        return await self._with_bodies([self._wanted_model(model, work.height, ())], read)
+
+    def _wanted_model(self, model_id: bytes, height: int, holders: Sequence[int]) -> Wanted:
+        others = range(len(self._home.contract.members))
+        return Wanted(
             body_id=model_id,
-            origin=home.member,
-            total_bytes=body_bytes(home.contract.model.tensors, is_update=False),
+            origin=self._home.member,
+            total_bytes=body_bytes(self._home.contract.model.tensors, is_update=False),
             height=height,
             responders=tuple(dict.fromkeys((*holders, *others))),
             is_pushed=False,
         )
-        await home.exchange.hold(wanted)
 
     def _wanted_update(
         self, header: UpdateHeader, holders: Sequence[int], *, is_pushed: bool
@@ -313,9 +320,9 @@ class Chores:
                 if body not in needed:
                     self._home.blobs.discard(body)
 
-    def _begin(self, work: Coroutine[object, object, None], name: str, height: int) -> None:
-        task = self._spawn(work, name)
-        self._tasks[task] = height
+    def _begin(self, work: Coroutine[object, object, None], name: str, last_height: int) -> None:
+        task = self._spawn(_unless_forgotten(work), name)
+        self._tasks[task] = last_height
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
 
@@ -323,6 +330,6 @@ def _not_started(happened: fx.Input) -> None:
     raise RuntimeError(f"chores are not started: {happened}")
 
 
-def _cannot_spawn(work: Coroutine[object, object, None], name: str) -> "asyncio.Task[None]":
-    work.close()
-    raise RuntimeError(f"chores are not started: {name}")
+async def _unless_forgotten(work: Coroutine[object, object, None]) -> None:
+    with suppress(BodyForgottenError):
+        await work

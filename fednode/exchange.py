@@ -1,40 +1,50 @@
-"""Bodies between nodes: pushed once, repaired by pull, durable before use (rule P91)."""
+"""Bodies of others: received, asked for, durable before anybody is told (rule P91)."""
 
 import asyncio
-import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 
 from fednode.clock import Clock
+from fednode.spawning import Spawn, cannot_spawn
 from fednode.transport.base import Lane
-from fednode.transport.errors import TransportError
-from fednode.wire.answers import AnswerLimits, PullAnswerer
 from fednode.wire.bodies import BodyReceiver, Outcome, ReceiverLimits
 from fednode.wire.counters import Counters
 from fednode.wire.line import Line
 from fednode.wire.messages import PullRequestMessage, encode_plaintext
-from fednode.wire.packets import BodyPacket, PullRequest, cut, leaf_hashes, packet_granules
+from fednode.wire.packets import BodyPacket, PullRequest
 from fednode.wire.pull import Missing, PullLimits, PullPlanner
-from fednode.wire.push import push_packets
 from ledger.blobs import Blobs
 from ledger.bodies import body_id
-from ledger.keys import Signed, Verified
-
-logger = logging.getLogger(__name__)
+from ledger.keys import Signed
 
 EARLY_BYTES_MAX = 32 * 2**20
 """Packets that overtake the header that announces them wait here."""
+EARLY_ENTRY_BYTES = 1024
+"""Counted for each of them besides its bytes, so that tiny ones are bounded too (rule P37)."""
 TICK_S = 0.2
+
+
+class BodyForgottenError(Exception):
+    """The body is of a height that is decided: nobody needs it any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A body to hold: who announced it, its length if known, whom to ask for it."""
+    """A body to hold.
+
+    Attributes:
+        body_id: Its id.
+        origin: Member that announced it; this node itself for what a decided block names.
+        total_bytes: Its length.
+        height: The last height that needs it.
+        responders: Members to ask for it, in this order.
+        is_pushed: Whether packets may come by themselves.
+    """
 
     body_id: bytes
     origin: int
-    total_bytes: int | None
+    total_bytes: int
     height: int
     responders: tuple[int, ...]
     is_pushed: bool
@@ -64,7 +74,7 @@ class ExchangeParts:
 
 
 class BodyExchange:
-    """Receives, asks for, stores and hands out bodies."""
+    """Receives bodies, asks for what did not come, stores them."""
 
     def __init__(self, parts: ExchangeParts) -> None:
         self._parts = parts
@@ -75,35 +85,48 @@ class BodyExchange:
         self._planner = PullPlanner(
             own_member=parts.line.own, limits=parts.pull_limits, first_counter=parts.clock.now_ms()
         )
-        self._answerer = PullAnswerer(
-            own_member=parts.line.own, limits=AnswerLimits(), counters=parts.counters
-        )
         self._wanted: dict[bytes, Wanted] = {}
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
         self._settling: set[bytes] = set()
         self._early: OrderedDict[tuple[bytes, int, bool], BodyPacket] = OrderedDict()
         self._early_bytes = 0
+        self._spawn: Spawn = cannot_spawn
+
+    def start(self, spawn: Spawn) -> None:
+        """Begin to send pull requests when they are due."""
+        self._spawn = spawn
+        _ = spawn(self._run(), "pull requests")
 
     async def hold(self, wanted: Wanted) -> None:
-        """Return once the body is durable here; it is asked for until then."""
-        if self._parts.blobs.has(wanted.body_id):
+        """Return once the body is durable here; it is asked for until then.
+
+        Raises:
+            BodyForgottenError: If its height was decided meanwhile.
+        """
+        body = wanted.body_id
+        if self._parts.blobs.has(body):
             return
         self._want(wanted)
-        future = self._waiting.get(wanted.body_id)
+        future = self._waiting.get(body)
         if future is None:
             future = asyncio.get_running_loop().create_future()
-            self._waiting[wanted.body_id] = future
-        self._take_early(wanted.body_id)
+            self._waiting[body] = future
+        self._take_early(body)
         await asyncio.shield(future)
 
-    def forget(self, body_id: bytes) -> None:
-        """Stop asking for a body that no open height needs."""
-        self._receiver.forget(body_id)
-        self._planner.done(body_id)
-        self._wanted.pop(body_id, None)
-        future = self._waiting.pop(body_id, None)
-        if future is not None:
-            future.cancel()
+    def forget_through(self, height: int, *, keep: Collection[bytes]) -> None:
+        """Stop asking for bodies that no height after this one needs, except those to keep."""
+        for body, wanted in list(self._wanted.items()):
+            if wanted.height > height or body in keep:
+                continue
+            self._receiver.forget(body)
+            self._end(body).set_exception(BodyForgottenError)
+
+    def note_stored(self, body: bytes) -> None:
+        """Take note of a body that this node made itself while it was asked for."""
+        if body in self._wanted:
+            self._receiver.forget(body)
+            self._end(body).set_result(None)
 
     def on_packet(self, packet: BodyPacket, *, sender: int | None) -> None:
         """Take a packet from the wire."""
@@ -119,40 +142,13 @@ class BodyExchange:
             self._planner.progress(body, missing, now_ms=self._parts.clock.monotonic_ms())
         if outcome is Outcome.FULL and body not in self._settling:
             self._settling.add(body)
-            task = asyncio.create_task(self._settle(body), name="settle body")
-            task.add_done_callback(lambda _: self._settling.discard(body))
+            _ = self._spawn(self._settle(body, self._receiver.content(body)), "settle body")
 
-    async def push(self, body: bytes) -> None:
-        """Publish the packets of an own body once."""
-        content = await asyncio.to_thread(self._parts.blobs.get, body)
-        granules = packet_granules(self._line.transport.payload_bytes_max)
-        leaves = await asyncio.to_thread(leaf_hashes, content)
-        packets = cut(content, body, granules=granules, leaves=leaves)
-        await self._publish(self._line.topics.bodies, packets)
-
-    async def answer(self, request: Verified[PullRequest]) -> None:
-        """Send a member the part of a body that it asks for, if it is held here."""
-        statement, requester = request.statement, request.signer
-        if statement.responder != self._line.own or not self._parts.blobs.has(statement.body_id):
-            return
-        content = await asyncio.to_thread(self._parts.blobs.get, statement.body_id)
-        leaves = await asyncio.to_thread(leaf_hashes, content)
-        packets = self._answerer.packets(
-            statement,
-            content,
-            requester=requester,
-            granules=packet_granules(self._line.transport.payload_bytes_max),
-            now_ms=self._parts.clock.monotonic_ms(),
-            leaves=leaves,
-        )
-        await self._publish(self._line.topics.answers(self._line.public_keys[requester]), packets)
-
-    async def run(self) -> None:
-        """Send pull requests when they are due, until cancelled."""
+    async def _run(self) -> None:
         while True:
-            for body, wanted in self._wanted.items():
+            for wanted in self._wanted.values():
                 # A bound of the receiver may have refused it earlier.
-                self._receiver.expect(body, origin=wanted.origin, total_bytes=wanted.total_bytes)
+                self._expect(wanted)
             for request in self._planner.due(self._parts.clock.monotonic_ms()):
                 self._receiver.restrict(request.body_id, sender=request.responder)
                 message = PullRequestMessage(request=self._parts.sign(request))
@@ -162,36 +158,58 @@ class BodyExchange:
             await asyncio.sleep(TICK_S)
 
     def _want(self, wanted: Wanted) -> None:
-        self._wanted[wanted.body_id] = wanted
-        self._receiver.expect(wanted.body_id, origin=wanted.origin, total_bytes=wanted.total_bytes)
+        body = wanted.body_id
+        known = self._wanted.get(body)
+        if known is not None and known.total_bytes != wanted.total_bytes:
+            # A header may name a model's id to claim another length: the decided block is right.
+            if known.origin == self._line.own:
+                wanted = known
+            else:
+                self._receiver.forget(body)
+        elif known is not None:
+            wanted = replace(wanted, height=max(known.height, wanted.height))
+        self._wanted[body] = wanted
+        if not self._expect(wanted) and not wanted.is_pushed:
+            self._make_room(wanted.origin)
+            self._expect(wanted)
         self._planner.want(
-            wanted.body_id,
+            body,
             height=wanted.height,
             responders=wanted.responders,
             now_ms=self._parts.clock.monotonic_ms(),
             is_pushed=wanted.is_pushed,
+            total_bytes=wanted.total_bytes,
         )
 
-    async def _publish(self, topic: str, packets: Iterable[BodyPacket]) -> None:
-        try:
-            await push_packets(self._line.transport, topic, packets, seal=self._line.seal)
-        except TransportError as error:
-            logger.info("a body stays to be pulled: %s", error)
+    def _expect(self, wanted: Wanted) -> bool:
+        return self._receiver.expect(
+            wanted.body_id, origin=wanted.origin, total_bytes=wanted.total_bytes
+        )
 
-    async def _settle(self, body: bytes) -> None:
-        content = self._receiver.content(body)
-        stored = await asyncio.to_thread(self._store, body, content)
-        if self._receiver.settle(body, matches=stored):
-            self._planner.done(body)
-            self._wanted.pop(body, None)
-            future = self._waiting.pop(body, None)
-            if future is not None and not future.done():
-                future.set_result(None)
+    def _make_room(self, origin: int) -> None:
+        """Let go what a trainer only announced: a block names another body of it (P12, P37)."""
+        for body, other in self._wanted.items():
+            if other.origin == origin and other.is_pushed:
+                self._receiver.forget(body)
+
+    def _end(self, body: bytes) -> "asyncio.Future[None]":
+        """Want a body no longer; return what those who hold it wait for."""
+        self._planner.done(body)
+        del self._wanted[body]
+        return self._waiting.pop(body)
+
+    async def _settle(self, body: bytes, content: memoryview) -> None:
+        is_right = await asyncio.to_thread(self._store, body, content)
+        self._settling.discard(body)
+        if body not in self._wanted:
+            return
+        if self._receiver.settle(body, matches=is_right):
+            self._end(body).set_result(None)
         else:
             missing = Missing(refused=self._receiver.refused_senders(body))
             self._planner.progress(body, missing, now_ms=self._parts.clock.monotonic_ms())
 
-    def _store(self, body: bytes, content: bytes) -> bool:
+    def _store(self, body: bytes, content: memoryview) -> bool:
         if body_id(content) != body:
             return False
         self._parts.blobs.put(content)
@@ -217,4 +235,4 @@ class BodyExchange:
 
 
 def _size(packet: BodyPacket) -> int:
-    return len(packet.data) + len(packet.leaves)
+    return EARLY_ENTRY_BYTES + len(packet.data) + len(packet.leaves)

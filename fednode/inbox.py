@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from consensus.effects import Input
 from consensus.verification import verify_message
+from fednode.transport.base import PAYLOAD_BYTES_WISH
 from fednode.wire.counters import Counters
 from fednode.wire.envelope import Keyring, Opened, open_envelope
 from fednode.wire.messages import PullRequestMessage, decode_plaintext
@@ -45,7 +46,14 @@ class MessageInbox:
         self._scheme = scheme
 
     def open(self, payload: bytes) -> Arrival | None:
-        """Return what an envelope holds, or None after counting why it was dropped."""
+        """Return what an envelope holds, or None after counting why it was dropped.
+
+        Reading holds the event loop, so nothing is read that is longer than any node sends.
+        """
+        if len(payload) > PAYLOAD_BYTES_WISH:
+            error = DecodeError(f"expected {PAYLOAD_BYTES_WISH} bytes at most, got {len(payload)}")
+            self._drop("payload_bytes", error)
+            return None
         try:
             opened = open_envelope(payload, self._keyring)
         except DecodeError as error:

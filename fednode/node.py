@@ -25,11 +25,12 @@ from fednode.exchange import BodyExchange
 from fednode.inbox import MessageInbox
 from fednode.journal import Journal
 from fednode.outbox import Outbox
+from fednode.sending import BodySender
 from fednode.timers import Timers
 from fednode.transport.base import Connected, Lane
 from fednode.transport.errors import TransportError
 from fednode.wire.line import Line
-from fednode.wire.packets import BodyPacket, PullRequest
+from fednode.wire.packets import BodyPacket
 from ledger.encoding import encode
 from ledger.errors import StorageError
 from ledger.keys import Verified
@@ -48,7 +49,8 @@ class NodeParts:
         line: Reaches the other members; its transport is entered and left by `Node.run`.
         inbox: Opens and verifies what arrives.
         outbox: Sends messages.
-        exchange: Moves bodies.
+        exchange: Gets bodies.
+        sender: Hands bodies out.
         chores: Trains, builds, checks, fetches: everything that takes time.
         clock: Wall-clock time for the engine.
         journal: Tells people and programs what happens.
@@ -60,6 +62,7 @@ class NodeParts:
     inbox: MessageInbox
     outbox: Outbox
     exchange: BodyExchange
+    sender: BodySender
     chores: Chores
     clock: Clock
     journal: Journal
@@ -88,7 +91,7 @@ class Node:
             async with self._parts.line.transport:
                 await self._subscribe()
                 self._background(self._parts.outbox.run(), "outbox")
-                self._background(self._parts.exchange.run(), "exchange")
+                self._parts.exchange.start(self._spawn)
                 self._background(self._read_events(), "connection events")
                 self._background(self._read_packets(), "packets")
                 self._parts.chores.start(self.feed, self._spawn, self._engine.state)
@@ -110,7 +113,7 @@ class Node:
         try:
             for effect in self._engine.step(happened, now_ms=self._parts.clock.now_ms()):
                 self._carry_out(effect)
-        except (StorageError, NodeError) as error:
+        except Exception as error:  # noqa: BLE001  # effects half done: whatever it was, stop here
             self._fail(error)
 
     def _carry_out(self, effect: fx.Effect) -> None:
@@ -158,7 +161,7 @@ class Node:
         self._parts.outbox.publish(message)
         self._parts.journal.published(message)
         if isinstance(message, msg.UpdateMessage):
-            self._parts.chores.push_once(message.update.statement.update_id)
+            self._parts.chores.push_once(message.update.statement)
 
     def _answer_blocks(self, member: int, from_height: int) -> None:
         if self._parts.outbox.has_blocks_for(member):
@@ -194,7 +197,7 @@ class Node:
                 case (BodyPacket() as part, sender):
                     self._parts.exchange.on_packet(part, sender=sender)
                 case Verified() as request:
-                    self._answer(request)
+                    self._parts.sender.answer(request, self._spawn)
                 case _:
                     self._arrived(arrival)
             # Bulk data must not keep timers from firing.
@@ -205,9 +208,6 @@ class Node:
         self.feed(arrival)
         if isinstance(arrival, fx.UpdateReceived):
             self._parts.chores.hold(arrival.update, self._engine.state)
-
-    def _answer(self, request: Verified[PullRequest]) -> None:
-        self._background(self._parts.exchange.answer(request), "answer pull")
 
     async def _read_events(self) -> None:
         async for event in self._parts.line.transport.events():

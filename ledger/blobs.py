@@ -49,6 +49,13 @@ class Blobs:
         """Return whether the body is here."""
         return self.path(blob_id).is_file()
 
+    def size(self, blob_id: bytes) -> int | None:
+        """Return the length of a body in bytes, None when it is not here."""
+        try:
+            return self.path(blob_id).stat().st_size
+        except FileNotFoundError:
+            return None
+
     def put(self, body: bytes | memoryview) -> bytes:
         """Store a body durably and return its 32-byte id; one that is here is not written again.
 

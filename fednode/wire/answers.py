@@ -3,18 +3,10 @@
 Pure: time is an input. The caller has checked membership and signature before (Rule P3).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fednode.wire.counters import Counters
-from fednode.wire.packets import (
-    GRANULE_BYTES,
-    BodyPacket,
-    GranuleRange,
-    PullRequest,
-    cut,
-    granules_in,
-)
+from fednode.wire.packets import GRANULE_BYTES, GranuleRange, PullRequest, granules_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +32,7 @@ class _Requester:
 
 
 class PullAnswerer:
-    """Admits requests addressed to this node and cuts the answer.
+    """Admits requests addressed to this node, before anything is read for them.
 
     Args:
         own_member: This node's number.
@@ -54,52 +46,40 @@ class PullAnswerer:
         self._counters = counters
         self._requesters: dict[int, _Requester] = {}
 
-    def packets(
-        self,
-        request: PullRequest,
-        body: bytes,
-        *,
-        requester: int,
-        granules: int,
-        now_ms: int,
-        leaves: bytes = b"",
-    ) -> Iterator[BodyPacket]:
-        """Return the packets that answer a verified request, or nothing.
+    def admitted(
+        self, request: PullRequest, *, body_bytes: int, requester: int, now_ms: int
+    ) -> tuple[GranuleRange, ...]:
+        """Return the part of a body that answers a verified request, or nothing.
 
         Args:
             request: Names the wanted granules.
-            body: The whole body, from the local store.
+            body_bytes: Length of the body, which is held here.
             requester: Number of the member that signed the request.
-            granules: Granules per packet, from `packet_granules`.
             now_ms: Time on a monotonic clock.
-            leaves: From `leaf_hashes`; sent first, so that every packet can be checked alone.
         """
         if request.responder != self._own:
             self._counters.add("pull_for_another")
-            return iter(())
+            return ()
         state = self._requesters.setdefault(
             requester, _Requester(counter=-1, window_start_ms=now_ms)
         )
         if request.counter <= state.counter:
             self._counters.add("pull_repeated")
-            return iter(())
+            return ()
         state.counter = request.counter
         if now_ms - state.window_start_ms >= self._limits.window_ms:
             state.window_start_ms, state.answered_bytes = now_ms, 0
         room = self._limits.requester_bytes_max - state.answered_bytes
-        ranges, size = _within(request, body, min(room, self._limits.answer_bytes_max))
+        ranges = _within(request, body_bytes, min(room, self._limits.answer_bytes_max))
         if not ranges:
             self._counters.add("pull_refused")
-            return iter(())
-        state.answered_bytes += size
-        return cut(body, request.body_id, granules=granules, ranges=ranges, leaves=leaves)
+        state.answered_bytes += sum(each.count for each in ranges) * GRANULE_BYTES
+        return ranges
 
 
-def _within(
-    request: PullRequest, body: bytes, limit_bytes: int
-) -> tuple[tuple[GranuleRange, ...], int]:
-    """Return the part of the request that exists and fits, and its size in bytes."""
-    last = granules_in(len(body))
+def _within(request: PullRequest, body_bytes: int, limit_bytes: int) -> tuple[GranuleRange, ...]:
+    """Return the part of the request that exists and fits."""
+    last = granules_in(body_bytes)
     room = max(0, limit_bytes // GRANULE_BYTES)
     kept: list[GranuleRange] = []
     for each in request.ranges or (GranuleRange(first=0, count=last),):
@@ -108,4 +88,4 @@ def _within(
             break
         kept.append(GranuleRange(first=each.first, count=count))
         room -= count
-    return tuple(kept), sum(each.count for each in kept) * GRANULE_BYTES
+    return tuple(kept)

@@ -289,8 +289,10 @@ class BodyReceiver:
         partial = self._partials.get(body_id)
         return partial is not None and partial.is_full
 
-    def content(self, body_id: bytes) -> bytes:
-        """Return the bytes of a full body, not yet checked; a full body no longer changes.
+    def content(self, body_id: bytes) -> memoryview:
+        """Return the bytes of a full body, not yet checked and not copied.
+
+        If they are right they no longer change, whatever becomes of the body here.
 
         Raises:
             RuntimeError: If it is not full.
@@ -298,7 +300,7 @@ class BodyReceiver:
         partial = self._partials.get(body_id)
         if partial is None or not partial.is_full:
             raise RuntimeError(f"body {body_id.hex()[:8]} is not full")
-        return bytes(partial.content)
+        return memoryview(partial.content).toreadonly()
 
     def complete(self, body_id: bytes) -> bytes | None:
         """Check a full body; return it and forget it if its id is right, else None.
@@ -306,7 +308,7 @@ class BodyReceiver:
         Hashing takes about a millisecond per megabyte. A host that must not wait hashes
         `content` on another thread and calls `settle` with the result.
         """
-        body = self.content(body_id)
+        body = bytes(self.content(body_id))
         return body if self.settle(body_id, matches=self._body_id_of(body) == body_id) else None
 
     def settle(self, body_id: bytes, *, matches: bool) -> bool:

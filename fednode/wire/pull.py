@@ -8,7 +8,14 @@ name and a bound (Rule P93).
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fednode.wire.packets import GRANULE_BYTES, GRANULES_MAX, GranuleRange, PullRequest
+from fednode.wire.packets import (
+    BODY_BYTES_MAX,
+    GRANULE_BYTES,
+    GRANULES_MAX,
+    GranuleRange,
+    PullRequest,
+    granules_in,
+)
 
 WHOLE_BODY = (GranuleRange(first=0, count=GRANULES_MAX),)
 
@@ -24,8 +31,10 @@ class PullLimits:
         answer_timeout_ms: Silence after a request before the next responder is asked.
         backoff_max_ms: Longest wait for an answer; it doubles each time all responders failed.
         request_bytes_max: Most that one request asks for.
-        outstanding_bytes_max: Most that all unanswered requests together ask for; a request for
-            which there is no room waits `ROOM_WAIT_MS`.
+        outstanding_bytes_max: Most that all unanswered requests together ask for, and at most
+            `request_bytes_max` of it from one member; a request for which there is no room waits
+            `ROOM_WAIT_MS`. After `answer_timeout_ms` of silence a request no longer counts, so
+            that members who never answer cannot keep others from being asked.
     """
 
     push_grace_ms: int = 1_000
@@ -55,15 +64,17 @@ class _Want:
     due_ms: int
     turn: int = 0  # requests without an answer; chooses the responder
     missing: Missing = field(default_factory=Missing)
+    whole: tuple[GranuleRange, ...] = WHOLE_BODY
     asked: int | None = None
     asked_bytes: int = 0
+    silent_ms: int = 0  # when silence makes the bytes asked for count no longer
     asked_ranges: tuple[GranuleRange, ...] = ()
 
     def has_mostly_come(self) -> bool:
         """Return whether at least half of what was asked for arrived."""
         if self.asked is None:
             return False
-        lacking = _overlap(self.asked_ranges, self.missing.ranges or WHOLE_BODY)
+        lacking = _overlap(self.asked_ranges, self.missing.ranges or self.whole)
         return 2 * lacking <= sum(each.count for each in self.asked_ranges)
 
     def release(self, now_ms: int) -> None:
@@ -93,6 +104,7 @@ class PullPlanner:
         responders: Sequence[int],
         now_ms: int,
         is_pushed: bool = True,
+        total_bytes: int = BODY_BYTES_MAX,
     ) -> None:
         """Start to watch a body that is expected, or learn of more members that hold it.
 
@@ -102,11 +114,13 @@ class PullPlanner:
             responders: Members to ask in this order: its trainer, then holders.
             now_ms: Time on a monotonic clock.
             is_pushed: Whether packets may come by themselves; otherwise it is asked for at once.
+            total_bytes: Its length, as far as it is known.
         """
         want = self._wants.get(body_id)
         if want is None:
             due_ms = now_ms + (self._limits.push_grace_ms if is_pushed else 0)
-            want = _Want(height=height, responders=[], due_ms=due_ms)
+            whole = (GranuleRange(first=0, count=granules_in(total_bytes)),)
+            want = _Want(height=height, responders=[], due_ms=due_ms, whole=whole)
             self._wants[body_id] = want
         want.height = max(want.height, height)
         for member in responders:
@@ -135,8 +149,8 @@ class PullPlanner:
         elif want.asked is None:
             want.due_ms = now_ms + self._limits.push_grace_ms
         else:
-            want.due_ms = now_ms + self._limits.answer_timeout_ms
-            want.asked_bytes = min(want.asked_bytes, _size(missing.ranges or WHOLE_BODY))
+            want.due_ms = want.silent_ms = now_ms + self._limits.answer_timeout_ms
+            want.asked_bytes = min(want.asked_bytes, _size(missing.ranges or want.whole))
             asked_end = want.asked_ranges[-1].first + want.asked_ranges[-1].count
             if missing.ranges and missing.ranges[0].first >= asked_end:
                 # The request is served: the same responder is asked for the rest at once.
@@ -174,26 +188,34 @@ class PullPlanner:
         rounds = want.turn // max(1, len(able))
         wait_ms = min(limits.answer_timeout_ms << min(rounds, 16), limits.backoff_max_ms)
         want.due_ms = now_ms + wait_ms
-        outstanding = sum(each.asked_bytes for each in self._wants.values())
-        room = min(limits.request_bytes_max, limits.outstanding_bytes_max - outstanding)
-        ranges = _first_bytes(want.missing.ranges or WHOLE_BODY, room)
         if not able:
             return None
+        responder = able[want.turn % len(able)]
+        ranges = _first_bytes(want.missing.ranges or want.whole, self._room(responder, now_ms))
         if not ranges:
             want.due_ms = now_ms + ROOM_WAIT_MS
             return None
-        want.asked = able[want.turn % len(able)]
+        want.asked = responder
         want.asked_bytes = _size(ranges)
         want.asked_ranges = ranges
+        want.silent_ms = now_ms + limits.answer_timeout_ms
         want.turn += 1
         self._counter += 1
         return PullRequest(
             height=want.height,
-            responder=want.asked,
+            responder=responder,
             counter=self._counter,
             body_id=body_id,
             ranges=ranges,
         )
+
+    def _room(self, responder: int, now_ms: int) -> int:
+        """Return how many bytes may be asked for, and of this member (Rule P37)."""
+        open_wants = [each for each in self._wants.values() if each.silent_ms > now_ms]
+        total = sum(each.asked_bytes for each in open_wants)
+        own = sum(each.asked_bytes for each in open_wants if each.asked == responder)
+        limits = self._limits
+        return min(limits.request_bytes_max - own, limits.outstanding_bytes_max - total)
 
 
 def _size(ranges: tuple[GranuleRange, ...]) -> int:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from fednode.transport.base import Lane, Transport
+from fednode.transport.errors import TransportError
 from fednode.wire.packets import BodyPacket, encode_packet
 
 
@@ -19,18 +20,25 @@ async def push_packets(
     Args:
         transport: Carries them on the lane BULK.
         topic: `Topics.bodies`, or `Topics.answers` of a requester.
-        packets: From `cut` or `PullAnswerer.packets`, cut for `transport.payload_bytes_max`.
+        packets: From `cut`, for `transport.payload_bytes_max`.
         seal: Seals the encoded packet under the sender key and the network key (Rule P90).
 
     Returns:
         The number of packets published.
 
     Raises:
-        TransportError: If the lane had no room in time; what is missing will be pulled.
+        TransportError: If the lane had no room in time, or came back with a lower limit for
+            payloads; what is missing will be pulled.
     """
     number = 0
     for packet in packets:
-        await transport.publish(topic, seal(encode_packet(packet)), lane=Lane.BULK)
+        payload = seal(encode_packet(packet))
+        if len(payload) > transport.payload_bytes_max:
+            raise TransportError(
+                f"packets of {len(payload)} bytes were cut before the broker's limit became "
+                f"{transport.payload_bytes_max} bytes"
+            )
+        await transport.publish(topic, payload, lane=Lane.BULK)
         number += 1
         # Sealing holds the event loop for a millisecond: let votes through in between.
         await asyncio.sleep(0)

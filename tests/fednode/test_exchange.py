@@ -1,6 +1,8 @@
 """Bodies between nodes: what comes before its header is kept (rule P91)."""
 
 import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,23 @@ def exchange(folder: Path) -> tuple[BodyExchange, Blobs]:
     return BodyExchange(parts), blobs
 
 
+@asynccontextmanager
+async def started(receiver: BodyExchange) -> AsyncIterator[None]:
+    tasks: list[asyncio.Task[None]] = []
+
+    def spawn(work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
+        tasks.append(asyncio.get_running_loop().create_task(work, name=name))
+        return tasks[-1]
+
+    receiver.start(spawn)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 @pytest.mark.parametrize("granules_of_body", [1, 100])
 @pytest.mark.parametrize("granules_of_packet", [8, 64])
 async def test_a_body_that_overtakes_its_header_needs_no_pull(
@@ -69,6 +88,7 @@ async def test_a_body_that_overtakes_its_header_needs_no_pull(
         responders=(ORIGIN,),
         is_pushed=True,
     )
-    await asyncio.wait_for(receiver.hold(wanted), timeout=5)
+    async with started(receiver):
+        await asyncio.wait_for(receiver.hold(wanted), timeout=5)
 
     assert blobs.get(body_id(body)) == body

@@ -25,6 +25,7 @@ def test_a_stored_body_is_found_under_its_id_also_after_reopening(tmp_path: Path
     assert again.get(blob_id) == BODY
     assert again.path(blob_id).read_bytes() == BODY
     assert again.ids() == {blob_id}
+    assert again.size(blob_id) == len(BODY)
 
 
 def test_a_body_is_written_once(tmp_path: Path) -> None:
@@ -53,6 +54,7 @@ def test_a_body_that_is_not_here_is_reported(tmp_path: Path) -> None:
     blobs = Blobs(tmp_path)
 
     assert not blobs.has(digest("other"))
+    assert blobs.size(digest("other")) is None
     with pytest.raises(StorageError, match=r"cannot read .*: No such file"):
         blobs.get(digest("other"))
 

@@ -173,8 +173,8 @@ def request(counter: int, *ranges: tuple[int, int], responder: int = ME) -> Pull
 def answered(
     answerer: PullAnswerer, asked: PullRequest, *, requester: int = 5, now_ms: int = 0
 ) -> list[int]:
-    packets = answerer.packets(asked, BODY, requester=requester, granules=1, now_ms=now_ms)
-    return [each.first for each in packets]
+    ranges = answerer.admitted(asked, body_bytes=len(BODY), requester=requester, now_ms=now_ms)
+    return [each.first + i for each in ranges for i in range(each.count)]
 
 
 def test_a_request_is_answered_once_per_counter_and_requester() -> None:
@@ -251,10 +251,11 @@ def test_a_body_arrives_whole_through_loss_and_a_lying_responder(loss: float, se
             if asked.responder == TRAINER and rng.random() < 0.5:
                 continue
             source = bytes(len(body)) if asked.responder == HOLDER else body
-            answer = answerers[asked.responder].packets(
-                asked, source, requester=ME, granules=7, now_ms=now_ms
+            ranges = answerers[asked.responder].admitted(
+                asked, body_bytes=len(source), requester=ME, now_ms=now_ms
             )
-            result = receive(list(answer), asked.responder, now_ms)
+            answer = cut(source, body_id, granules=7, ranges=ranges)
+            result = receive(list(answer) if ranges else [], asked.responder, now_ms)
 
     assert result == body
 
@@ -285,3 +286,26 @@ def test_packets_that_bring_nothing_do_not_put_off_the_next_request() -> None:
     second = plan.due(250)
 
     assert [each.responder for each in (*first, *second)] == [TRAINER, HOLDER]
+
+
+def test_members_that_never_answer_do_not_keep_others_from_being_asked() -> None:
+    plan = planner(push_grace_ms=0, answer_timeout_ms=100, backoff_max_ms=1600)
+    for number in range(4):
+        plan.want(bytes([10 + number] * 32), height=1, responders=[TRAINER], now_ms=0)
+    plan.want(ID, height=1, responders=[HOLDER], now_ms=0)
+
+    asked = [each.responder for each in plan.due(0)]
+
+    # As much as all requests together may ask for is announced by one silent trainer.
+    assert asked == [TRAINER, HOLDER]
+
+
+def test_a_small_body_occupies_no_more_than_its_size() -> None:
+    plan = planner(push_grace_ms=0)
+    for number in range(20):
+        body = bytes([10 + number] * 32)
+        plan.want(body, height=1, responders=[TRAINER], now_ms=0, total_bytes=9000)
+
+    asked = plan.due(0)
+
+    assert [each.ranges for each in asked] == [(GranuleRange(first=0, count=3),)] * 20
