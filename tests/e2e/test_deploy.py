@@ -19,7 +19,7 @@ from tests.test_docs import commands_of
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "deploy.md"
 SITES = ("cleveland", "hungarian", "switzerland", "va")
 HEIGHTS = 5
-SESSION_TIMEOUT_S = 300
+SESSION_TIMEOUT_S = 180
 
 pytestmark = [pytest.mark.e2e, pytest.mark.network, pytest.mark.slow]
 
