@@ -16,8 +16,8 @@ from fednode.events import Plain
 STATUS_NAME: Final = "status.json"
 WRITE_PAUSE_MS: Final = 250
 """Votes alone do not rewrite the file more often than this."""
-VOTE_GRACE_MS: Final = 5_000
-"""A vote this much later than the first one at a height is a missing one."""
+SILENCE_MS: Final = 10_000
+"""Who was last heard this much before another is missing; several times a rebroadcast period."""
 PHASE_DECIDED: Final = "decided"
 
 Count = Annotated[int, Field(ge=0)]
@@ -152,20 +152,17 @@ def is_running(status: Status) -> bool:
 def silent_members(status: Status, validators: tuple[int, ...]) -> dict[int, int | None]:
     """Return the validators whose votes are missing, with the time of their last one.
 
-    Missing is a vote for the height below the current one, or for the current one when others
-    voted there some time ago. None stands for a member that never was heard.
+    Missing is who has not voted at the height below the current one, or was last heard long before
+    another: members repeat their votes until a height is decided (rule P35). None stands for a
+    member that never was heard.
     """
     heard = {number: status.heard.get(str(number)) for number in validators}
-    first_ms = min(
-        (each.time_ms for each in heard.values() if each and each.height >= status.height),
-        default=status.updated_ms,
-    )
-    is_overdue = status.updated_ms - first_ms > VOTE_GRACE_MS
-    due = status.height if is_overdue else status.height - 1
+    newest_ms = max((each.time_ms for each in heard.values() if each), default=0)
     return {
         number: each.time_ms if each else None
         for number, each in heard.items()
-        if (each.height if each else 0) < due
+        if (each.height if each else 0) < status.height - 1
+        or newest_ms - (each.time_ms if each else status.started_ms) > SILENCE_MS
     }
 
 

@@ -123,7 +123,7 @@ def _print(summary: dict[str, object], members: list[MemberView], known: "Status
             each.last_vote_height or "-",
             _time(each.last_vote_ms),
             each.last_included_height or "-",
-            f"missing since {_time(each.last_vote_ms)}" if each.is_missing else "",
+            _missing(each),
         )
         for each in members
     ]
@@ -138,6 +138,13 @@ def _node_line(known: "Status | None", *, is_running: bool) -> str:
         return f"running since {_time(known.started_ms)}, process {known.process_id}"
     why = known.stopped or "ended without a word, as after a crash or a power cut"
     return f"not running: {why} ({_time(known.updated_ms)})"
+
+
+def _missing(member: MemberView) -> str:
+    if not member.is_missing:
+        return ""
+    since = member.last_vote_ms
+    return "missing, never heard" if since is None else f"missing since {_time(since)}"
 
 
 def _time(time_ms: int | None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fednode.status import (
-    VOTE_GRACE_MS,
+    SILENCE_MS,
     WRITE_PAUSE_MS,
     Heard,
     LastError,
@@ -137,11 +137,11 @@ def test_file_that_is_no_status_counts_as_none(tmp_path: Path, content: bytes) -
     assert load_status(tmp_path / "status.json") is None
 
 
-def status_with(heard: dict[int, tuple[int, int]], *, height: int, later_ms: int) -> Status:
+def status_with(heard: dict[int, tuple[int, int]], *, height: int) -> Status:
     return Status(
         process_id=1,
-        started_ms=0,
-        updated_ms=START_MS + later_ms,
+        started_ms=START_MS - SILENCE_MS,
+        updated_ms=START_MS,
         height=height,
         heard={
             str(member): Heard(height=at, time_ms=START_MS + ms)
@@ -151,22 +151,22 @@ def status_with(heard: dict[int, tuple[int, int]], *, height: int, later_ms: int
 
 
 @pytest.mark.parametrize(
-    ("desc", "heard", "later_ms", "missing"),
+    ("desc", "heard", "missing"),
     [
-        ("nobody has voted yet at this height", {0: (4, 0), 1: (4, 0), 2: (4, 0)}, 10**6, {}),
-        ("one missed the height before", {0: (4, 0), 1: (3, -9), 2: (4, 0)}, 0, {1: -9}),
-        ("one was never heard", {0: (4, 0), 2: (4, 0)}, 0, {1: None}),
-        ("one is a little later", {0: (5, 0), 1: (5, 9), 2: (4, 0)}, VOTE_GRACE_MS, {}),
-        ("one is much later", {0: (5, 0), 1: (5, 9), 2: (4, -7)}, VOTE_GRACE_MS + 1, {2: -7}),
+        ("nobody has voted yet at this height", {0: (4, 0), 1: (4, 0), 2: (4, 0)}, {}),
+        ("one missed the height before", {0: (4, 0), 1: (3, -9), 2: (4, 0)}, {1: -9}),
+        ("one was never heard", {0: (4, 0), 2: (4, 0)}, {1: None}),
+        ("one is a little later", {0: (5, SILENCE_MS), 1: (5, 9), 2: (4, 0)}, {}),
+        ("one is silent", {0: (5, 20_000), 1: (5, 20_009), 2: (4, 0)}, {2: 0}),
+        ("one voted here and is silent now", {0: (5, 20_000), 1: (5, 9), 2: (5, 19_000)}, {1: 9}),
     ],
 )
 def test_missing_is_who_should_have_voted(
     desc: str,
     heard: dict[int, tuple[int, int]],
-    later_ms: int,
     missing: dict[int, int | None],
 ) -> None:
-    status = status_with(heard, height=5, later_ms=later_ms)
+    status = status_with(heard, height=5)
 
     silent = silent_members(status, (0, 1, 2))
 
@@ -174,5 +174,13 @@ def test_missing_is_who_should_have_voted(
     assert silent == expected, desc
 
 
+def test_member_that_never_came_is_missing_at_the_first_height_after_a_while() -> None:
+    soon = status_with({0: (1, 0)}, height=1)
+    later = status_with({0: (1, 1)}, height=1)
+
+    assert silent_members(soon, (0, 1)) == {}
+    assert silent_members(later, (0, 1)) == {1: None}
+
+
 def test_all_were_heard_before_the_first_height() -> None:
-    assert silent_members(status_with({}, height=0, later_ms=0), (0, 1)) == {}
+    assert silent_members(status_with({}, height=0), (0, 1)) == {}
