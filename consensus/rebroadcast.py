@@ -71,5 +71,10 @@ def _republish_proposal(facts: Facts, desk: Desk) -> None:
     held = facts.block(statement.block_id)
     if (statement.height, statement.view) != (facts.height, desk.record.view) or held is None:
         return
+    offered = facts.proposals.of_view.get(statement.view)
+    if offered is not None and offered.proposal == proposal:
+        # With the certificate by which it was offered: `valid` may be of a later view by now.
+        desk.publish(offered)
+        return
     certificate = () if statement.valid_view == FRESH else desk.record.valid
     desk.publish(ProposalMessage(proposal=proposal, block=held.block, certificate=certificate))

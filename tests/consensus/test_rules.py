@@ -160,6 +160,24 @@ def test_the_proposer_offers_what_is_valid_with_its_certificate() -> None:
     assert proposal.message.certificate[0].view == 0
 
 
+def test_a_block_proposed_again_is_said_again_with_the_certificate_of_its_valid_view() -> None:
+    """Rules P23 and P35: whoever missed both could not use it with a later certificate."""
+    bench = started(leads=1)
+    a = bench.block("A")
+    bench.propose_and_check(a)
+    bench.certify(bench.certificate(PREPARE, 0, block_id(a.header)))
+    bench.votes(COMMIT, 0, NIL)
+    bench.votes(PREPARE, 1, block_id(a.header), valid_view=0)
+
+    bench.fire(TimerKind.REBROADCAST)
+    bench.fire(TimerKind.REBROADCAST)
+
+    messages = [each.message for each in bench.effects if isinstance(each, Publish)]
+    (again,) = [each for each in messages if isinstance(each, ProposalMessage)]
+    assert again.proposal.statement.valid_view == 0
+    assert [each.view for each in again.certificate] == [0]
+
+
 def test_a_valid_block_that_is_not_held_is_fetched_and_a_fresh_one_is_offered_until_then() -> None:
     """Rule P33: pulled from the certificate's signers, one after another."""
     bench = started(leads=1)
