@@ -1,12 +1,13 @@
 """`fednode testnet`: a network of real nodes on this computer, on data of the user's choice."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from fednode.cli import contract_options as terms
 from fednode.cli import data_options as columns
+from fednode.cli import testnet_options as option
 from fednode.cli.network_run import EventsOption, announce, chooser, finish
 from fednode.cli.output import JsonOption
 
@@ -14,9 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fednode.config import BrokerSection
-    from fednode.learning.data_spec import DataSpec
     from fednode.testnet.folders import NetworkFolder
-    from fednode.testnet.plan import NetworkPlan
+    from fednode.testnet.plan import Kill, NetworkPlan
 
 DEFAULT_NODES = 4
 DEFAULT_DATA = "sklearn:breast_cancer"
@@ -26,55 +26,34 @@ ALLOWED_WITH_RESUME = frozenset(
      "events"}
 )  # fmt: skip
 
-FileOption = Annotated[Path | None, typer.Option(metavar="FILE")]
-
 
 def run_testnet(
     context: typer.Context,
     *,
-    nodes: Annotated[
-        int | None, typer.Option(help="How many members; left out: 4, or one per site.", min=1)
-    ] = None,
+    nodes: option.Nodes = None,
     training_rounds: terms.TrainingRounds = 10,
-    data: Annotated[
-        str, typer.Option(help="CSV or npz file, or sklearn:NAME.", metavar="FILE")
-    ] = DEFAULT_DATA,
+    data: option.Data = DEFAULT_DATA,
     label: columns.Label = "",
     positive: columns.Positive = "",
     categorical: columns.Categorical = "",
     drop: columns.Drop = "",
     drop_missing_rows: columns.DropMissingRows = False,
     site_column: columns.SiteColumn = "",
-    split: Annotated[
-        str, typer.Option(help="Divide the rows: iid, or dirichlet:ALPHA for unlike sites.")
-    ] = "",
-    attack: Annotated[
-        list[str] | None,
-        typer.Option(help="Let a member lie, as in sign-flip:10@3; may be repeated."),
-    ] = None,
+    split: option.Split = "",
+    attack: option.Attack = None,
     rule: terms.Rule = "nnm-geometric-median",
     model: terms.Model = "logistic",
     learning_rate: terms.LearningRate = 0.1,
     batch_size: terms.BatchSize = 16,
     local_steps: terms.LocalSteps = 50,
     seed: terms.Seed = 0,
-    kill: Annotated[
-        list[str] | None,
-        typer.Option(help="Kill member M after height H and start it again: M@H; repeatable."),
-    ] = None,
-    broker: Annotated[
-        str, typer.Option(help="Broker that runs already; left out: an own one.", metavar="URL")
-    ] = "",
-    username: Annotated[str, typer.Option(help="Login name at the broker.")] = "",
-    password_file: FileOption = None,
-    ca_file: FileOption = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option("--dir", help="Folder of the network; left out: below ./runs.", metavar="DIR"),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the network in --dir.")
-    ] = False,
+    kill: option.Kill = None,
+    broker: option.Broker = "",
+    username: option.Username = "",
+    password_file: option.PasswordFile = None,
+    ca_file: option.AuthoritiesFile = None,
+    folder: option.Folder = None,
+    resume: option.Resume = False,
     as_json: JsonOption = False,
     events: EventsOption = False,
 ) -> None:
@@ -84,54 +63,62 @@ def run_testnet(
 
     Example: fednode testnet --nodes 7 --training-rounds 20 --attack sign-flip:10@3 --kill 2@5
 
-    Example: fednode testnet --data cohort.csv --label died --site-column hospital --model mlp
-
     Example: fednode testnet --resume --dir runs/testnet-20260301-101500
     """
-    from fednode.clock import SystemClock
+    own_broker = _broker(broker, username, password_file, ca_file)
+    kills = _kills(kill or [])
+    if resume:
+        place = _resumed(context, folder)
+    else:
+        described: dict[str, Any] = {
+            "source": data, "label": label, "positive": positive, "site_column": site_column,
+            "categorical": columns.split_names(categorical), "split": split, "seed": seed,
+            "drop_columns": columns.split_names(drop), "drop_missing_rows": drop_missing_rows,
+        }  # fmt: skip
+        chosen: dict[str, Any] = {
+            "training_rounds": training_rounds, "rule": rule, "model": model, "seed": seed,
+            "learning_rate": learning_rate, "batch_size": batch_size, "local_steps": local_steps,
+        }  # fmt: skip
+        plan = _plan(described, chosen, nodes, attack or [])
+        place = _founded(folder, plan, own_broker)
+    _run(place, own_broker, kills, as_json=as_json, events=events)
+
+
+def _plan(
+    described: dict[str, Any], chosen: dict[str, Any], nodes: int | None, attackers: list[str]
+) -> "NetworkPlan":
     from fednode.founding.contracts import ContractOptions
     from fednode.learning.data_spec import DataSpec
+    from fednode.testnet.plan import LOCAL_TIMEOUTS, NetworkPlan
+
+    has_sites = bool(described["site_column"])
+    count = nodes or (1 if has_sites else DEFAULT_NODES)
+    described["split"] = described["split"] or ("" if has_sites else "iid")
+    return NetworkPlan(
+        data=DataSpec(**described, sites=count, test_fraction=TEST_FRACTION),
+        options=ContractOptions(**chosen, name="fednode testnet", timeouts=LOCAL_TIMEOUTS),
+        names=() if has_sites else tuple(f"hospital-{number}" for number in range(count)),
+        attackers=tuple(attackers),
+    )
+
+
+def _run(
+    place: "NetworkFolder",
+    broker: "BrokerSection | None",
+    kills: "tuple[Kill, ...]",
+    *,
+    as_json: bool,
+    events: bool,
+) -> None:
+    from fednode.clock import SystemClock
     from fednode.testnet.model_check import check_model
     from fednode.testnet.network import RunRequest, run_network
-    from fednode.testnet.plan import LOCAL_TIMEOUTS, NetworkPlan, parse_kill
     from fednode.testnet.summary import interrupted_lines, network_lines
 
-    spec = DataSpec(
-        source=data,
-        label=label,
-        positive=positive,
-        categorical=columns.split_names(categorical),
-        drop_columns=columns.split_names(drop),
-        drop_missing_rows=drop_missing_rows,
-        site_column=site_column,
-        split=split or ("" if site_column else "iid"),
-        seed=seed,
-        test_fraction=TEST_FRACTION,
-    )
-    options = ContractOptions(
-        name="fednode testnet",
-        model=model,
-        training_rounds=training_rounds,
-        rule=rule,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        local_steps=local_steps,
-        seed=seed,
-        timeouts=LOCAL_TIMEOUTS,
-    )
-    plan = NetworkPlan(
-        data=_with_sites(spec, nodes),
-        options=options,
-        names=() if site_column else _names(nodes or DEFAULT_NODES),
-        attackers=tuple(attack or ()),
-    )
-    own_broker = _broker(broker, username, password_file, ca_file)
-    kills = tuple(parse_kill(text) for text in kill or ())
-    place = _resumed(context, folder) if resume else _founded(folder, plan, own_broker)
     announce(f"The network is in {place.root}", as_json=as_json, events=events)
     request = RunRequest(
         folder=place,
-        broker=own_broker,
+        broker=broker,
         kills=kills,
         show=chooser(as_json=as_json, events=events),
         clock=SystemClock(),
@@ -141,18 +128,6 @@ def run_testnet(
         report = check_model(report)
     lines = interrupted_lines if report.record.is_interrupted else network_lines
     finish(report, lines(report), as_json=as_json, events=events)
-
-
-def _with_sites(spec: "DataSpec", nodes: int | None) -> "DataSpec":
-    from dataclasses import replace
-
-    if spec.site_column:
-        return spec if nodes is None else replace(spec, sites=nodes)
-    return replace(spec, sites=nodes or DEFAULT_NODES)
-
-
-def _names(count: int) -> tuple[str, ...]:
-    return tuple(f"hospital-{number}" for number in range(count))
 
 
 def _broker(
@@ -168,6 +143,12 @@ def _broker(
     return broker_section(
         BrokerSettings(url=url, username=username, password_file=password_file, ca_file=ca_file)
     )
+
+
+def _kills(texts: list[str]) -> "tuple[Kill, ...]":
+    from fednode.testnet.plan import parse_kill
+
+    return tuple(parse_kill(text) for text in texts)
 
 
 def _founded(

@@ -74,16 +74,18 @@ def _story(report: Report, liar: int) -> list[str]:
     lines = [
         f"  {len(contract.members)} hospitals trained one model in {rounds} training rounds, with "
         "no server.",
-        "  Each is a process of its own and computed every new model itself; a model",
-        "  counts only because more than two thirds of the voting power signed it.",
+        "  Each is a process of its own and computed every new model itself; a model counts only",
+        "  because more than two thirds of the voting power signed the same result.",
         f"  {name} lied: in every training round it sent -10 x what it had learned.",
     ]
     if contract.aggregation.rule_id == MEAN_RULE:
         lines.append("  The plain average believed it, and the model is ruined. All agreed on it:")
         lines.append("  agreement alone does not make a model good, the rule has to be robust too.")
     else:
-        lines.append(f"  The rule {contract.aggregation.rule_id} kept that out; the others marked")
-        lines.append(f"  its update as an outlier {flagged} times of {rounds}.")
+        lines.append(
+            f"  The rule {contract.aggregation.rule_id} kept that out; the others marked it as an "
+            f"outlier {flagged} times of {rounds}."
+        )
     return lines
 
 
