@@ -88,6 +88,7 @@ def as_json(done: Campaign, seconds: float) -> dict[str, object]:
         "seeds": done.seeds,
         "seconds": round(seconds, 1),
         "totals": dict(done.totals),
+        "slowest_healed_ms": done.slowest_ms,
         "failures": {each.seed: each.failure for each in done.failures},
         "never_happened": list(done.missing),
     }
@@ -98,6 +99,7 @@ def print_campaign(done: Campaign, seconds: float) -> None:
     print(f"{done.seeds} seeds in {seconds:.1f} s")
     for name, total in sorted(done.totals.items()):
         print(f"  {name:16s} {total:10d} in total {total / done.seeds:10.1f} per run")
+    print(f"  longest healed phase {done.slowest_ms / 1000:.1f} s of virtual time")
     for each in done.failures:
         print(f"seed {each.seed} FAILED: {each.failure}")
         print(f"  replay: python scripts/simulate.py --seed {each.seed} --trace")

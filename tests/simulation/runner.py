@@ -33,11 +33,12 @@ class SeedResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
-    """What became of a range of seeds."""
+    """What became of a range of seeds; `slowest_ms` is the longest healed phase (virtual time)."""
 
     seeds: int
     failures: tuple[SeedResult, ...]
     totals: Counter[str]
+    slowest_ms: int
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -93,12 +94,16 @@ def campaign(seeds: range, *, heights: int, jobs: int) -> Campaign:
     """Run all seeds to the end and sum up."""
     totals: Counter[str] = Counter()
     failures = []
+    slowest_ms = 0
     for result in results(seeds, heights=heights, jobs=jobs):
         if result.outcome is None:
             failures.append(result)
         else:
             totals.update(result.outcome.counts)
-    return Campaign(seeds=len(seeds), failures=tuple(failures), totals=totals)
+            slowest_ms = max(slowest_ms, result.outcome.healed_ms)
+    return Campaign(
+        seeds=len(seeds), failures=tuple(failures), totals=totals, slowest_ms=slowest_ms
+    )
 
 
 def first_kill(
