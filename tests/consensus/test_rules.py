@@ -802,7 +802,7 @@ def test_a_certificate_must_be_of_the_lock_s_view_or_later(valid_view: int, answ
 def test_a_held_block_is_not_offered_with_a_certificate_of_the_view_itself() -> None:
     """Rule P20: even when the proposer, for whatever reason, finds one before it proposed."""
     bench = started(leads=1)
-    a = bench.block("A")
+    a = bench.block("A", listing=(0, 1, 2))
     bench.propose_and_check(a)
     bench.votes(COMMIT, 0, NIL)
 
