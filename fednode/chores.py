@@ -58,7 +58,8 @@ HEADERS_PER_TRAINER_MAX = 2
 
 Feed: TypeAlias = Callable[[fx.Input], None]
 ResultT = TypeVar("ResultT")
-Work: TypeAlias = fx.Train | fx.BuildBlock | fx.CheckBlock
+Asked: TypeAlias = fx.Train | fx.BuildBlock | fx.CheckBlock
+Work: TypeAlias = Callable[[], Coroutine[object, object, None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,19 +111,20 @@ class Chores:
         if header.update_id in bodies or len(bodies) >= HEADERS_PER_TRAINER_MAX:
             return
         bodies.add(header.update_id)
-        self._begin(self._hold(update), "hold update", header.height)
+        self._begin(partial(self._hold, update), "hold update", header.height)
 
-    def begin(self, work: Work, state: State) -> None:
+    def begin(self, asked: Asked, state: State) -> None:
         """Start what the engine asked for."""
-        match work:
+        match asked:
             case fx.Train():
                 if self._training is not None:
-                    self._training.ask(work)
+                    self._training.ask(asked)
             case fx.BuildBlock():
-                self._begin(self._build(work, state), "build block", work.height)
+                self._begin(partial(self._build, asked, state), "build block", asked.height)
             case fx.CheckBlock(block=block):
                 # A check that ends after the decision still counts (rules P13 and P28).
-                self._begin(self._check(block, state), "check block", block.header.height + 1)
+                last_height = block.header.height + 1
+                self._begin(partial(self._check, block, state), "check block", last_height)
 
     def push_once(self, update: UpdateHeader) -> None:
         """Push an own body the first time its header is published; then it is pulled.
@@ -320,7 +322,7 @@ class Chores:
                 if body not in needed:
                     self._home.blobs.discard(body)
 
-    def _begin(self, work: Coroutine[object, object, None], name: str, last_height: int) -> None:
+    def _begin(self, work: Work, name: str, last_height: int) -> None:
         task = self._spawn(_unless_forgotten(work), name)
         self._tasks[task] = last_height
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
@@ -330,6 +332,6 @@ def _not_started(happened: fx.Input) -> None:
     raise RuntimeError(f"chores are not started: {happened}")
 
 
-async def _unless_forgotten(work: Coroutine[object, object, None]) -> None:
+async def _unless_forgotten(work: Work) -> None:
     with suppress(BodyForgottenError):
-        await work
+        await work()

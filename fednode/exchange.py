@@ -166,6 +166,7 @@ class BodyExchange:
                 wanted = known
             else:
                 self._receiver.forget(body)
+                self._planner.done(body)
         elif known is not None:
             wanted = replace(wanted, height=max(known.height, wanted.height))
         self._wanted[body] = wanted
