@@ -44,18 +44,17 @@ def log(
     if as_json:
         print_json([asdict(view) for view in views])
         return
-    names = "height kind time proposer view updates outliers model block"
+    names = "height kind time proposer updates outliers model block"
     rows = [
         (
             view.height,
             view.kind,
-            view.time,
+            view.time[5:],
             view.proposer_name,
-            view.created_view,
             len(view.contributions),
             ", ".join(each.name for each in view.contributions if each.is_flagged) or "-",
-            view.model_id[:16],
-            view.block_id[:16],
+            view.model_id[:8],
+            view.block_id[:8],
         )
         for view in views
     ]

@@ -49,7 +49,8 @@ def _print_rich(columns: Sequence[str], texts: Sequence[Sequence[str]], title: s
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, title=title or None)
+    # Without frames most of our tables fit into 80 columns.
+    table = Table(*columns, title=title or None, box=None, padding=(0, 1, 0, 0))
     for row in texts:
         cells: list[Any] = [Text(cell) for cell in row]
         table.add_row(*cells)

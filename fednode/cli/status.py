@@ -127,7 +127,7 @@ def _print(summary: dict[str, object], members: list[MemberView], known: "Status
         )
         for each in members
     ]
-    columns = ("", "member", "roles", "last vote at height", "heard", "last update", "")
+    columns = ("", "member", "roles", "voted at", "heard", "updated at", "")
     print_table(columns, rows)
 
 

@@ -103,6 +103,18 @@ def test_rows_without_labels_are_predicted_all_the_same(made: Made, tmp_path: Pa
     assert [line.split(",")[2:] for line in lines[1:]] == [["1", ""], ["0", ""]]
 
 
+def test_accuracy_is_that_of_the_rows_with_a_label(made: Made, tmp_path: Path) -> None:
+    model, new = tmp_path / "m", tmp_path / "new.csv"
+    new.write_text("age,dose,sick\n11,1,1\n0,1,1\n11,1,0\n0,2,\n", encoding="utf-8")
+    invoke("model", "export", made.member(0), "--out", model)
+
+    data = json_of("model", "predict", model, "--genesis", made.genesis_file, "--data", new)
+
+    assert (data["predicted_positive"], data["labelled"], data["positive"]) == (2, 3, 2)
+    assert data["accuracy"] == pytest.approx(1 / 3)
+    assert data["auc"] == pytest.approx(0.25)
+
+
 def test_rows_of_a_member_are_predicted_by_its_configuration(made: Made, tmp_path: Path) -> None:
     model, config = tmp_path / "m", tmp_path / "node.toml"
     data = DataSection(source=str(made.rows), label="sick", site_column="site", site="0")
