@@ -24,15 +24,18 @@ from fednode.founding.contracts import (
 from fednode.founding.keys import MemberKey
 from fednode.founding.membership import Membership
 from fednode.learning.data_spec import DataSpec
+from fednode.learning.dataset import Dataset
+from fednode.learning.learner import RowSet
 from fednode.learning.local_training import FitOutcome, LocalTraining
 from fednode.learning.momentum_store import MomentumMemory
+from fednode.learning.preprocessing import preprocess
 from fednode.learning.registry import build_learner
-from fednode.learning.site_data import Site, load_sites, site_datasets
+from fednode.learning.site_data import Site, load_sites
 from fednode.learning.statistics import site_statistics
 from fednode.node import Node
 from fednode.transport.base import Transport
 from fednode.wire.envelope import NetworkKey
-from ledger.genesis import Genesis, Timeouts
+from ledger.genesis import Feature, Genesis, Timeouts
 from ledger.store import Ledger
 
 NETWORK_KEY = NetworkKey(key=sha256(b"network key of a test").digest())
@@ -132,12 +135,23 @@ def found_network(
     attacks: Mapping[int, str] | None = None,
 ) -> tuple[Peer, ...]:
     """Make the members of a network, one per site of `spec`, with their contract co-signed."""
-    sites = load_sites(spec)
+    options = replace(options, timeouts=TEST_TIMEOUTS)
+    return found_sites(folder, load_sites(spec), spec, options, attacks=attacks)
+
+
+def found_sites(
+    folder: Path,
+    sites: Sequence[Site],
+    spec: DataSpec,
+    options: ContractOptions,
+    *,
+    attacks: Mapping[int, str] | None = None,
+) -> tuple[Peer, ...]:
+    """Make the members of a network from rows; `spec` tells only what their label means."""
     keys = [MemberKey(sha256(f"member {i}".encode()).digest()) for i in range(len(sites))]
     cards = [
         _card(site, key, i, spec) for i, (site, key) in enumerate(zip(sites, keys, strict=True))
     ]
-    options = replace(options, timeouts=TEST_TIMEOUTS)
     genesis = Genesis(contract=make_contract(cards, options), signatures=())
     for key in keys:
         genesis = sign_contract(genesis, key.signing)
@@ -183,7 +197,7 @@ def _card(site: Site, key: MemberKey, number: int, spec: DataSpec) -> MemberCard
 
 def _training(genesis: Genesis, site: Site, number: int, attack: str | None) -> LocalTraining:
     contract = genesis.contract
-    data = site_datasets(site, contract.data.features)
+    data = _datasets(site, contract.data.features)
     settings = settings_of(contract)
     return LocalTraining(
         learner=build_learner(settings, len(contract.data.features), data),
@@ -193,3 +207,11 @@ def _training(genesis: Genesis, site: Site, number: int, attack: str | None) -> 
         momenta=MomentumMemory(),
         attack=parse_attack(attack) if attack else None,
     )
+
+
+def _datasets(site: Site, features: tuple[Feature, ...]) -> Mapping[RowSet, Dataset]:
+    # Not `site_datasets`: one of the hospitals of the tests has patients of one class only.
+    training = preprocess(site.training, features)
+    if site.test is None:
+        return {"training": training}
+    return {"training": training, "test": preprocess(site.test, features)}
