@@ -73,8 +73,8 @@ class Collection:
         if disqualification(self._contract, self._state, update.statement) is not None:
             return
         digest = header_digest(update.statement, self._state.chain_id)
-        self.headers[digest] = update
-        self.held.setdefault(trainer, digest)
+        if self.held.setdefault(trainer, digest) == digest:
+            self.headers[digest] = update
 
     def entries(self) -> tuple[HaveEntry, ...]:
         """Return what this node holds, as its HAVE list says it."""
