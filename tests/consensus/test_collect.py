@@ -7,10 +7,10 @@ import pytest
 from consensus.collect import HEADERS_PER_TRAINER_MAX, Collection
 from consensus.effects import TimerKind, UpdateHeld, UpdateReceived
 from ledger.genesis import Role
-from ledger.keys import Signed, sign
+from ledger.keys import Signed
 from ledger.records import HaveList, UpdateHeader, header_digest
 from tests.support.consensus import Bench, equal_contract
-from tests.support.ledger import Chain, digest, have, stub_chain, update, with_roles
+from tests.support.ledger import Chain, digest, have, stub_chain, with_roles
 
 
 def collection(chain: Chain, heard: dict[int, int] | None = None) -> Collection:
@@ -68,12 +68,11 @@ def test_a_header_alone_is_not_held() -> None:
 
 def test_many_bodies_of_a_trainer_take_no_more_room_than_many_headers() -> None:
     """Rule P37; the first body held stays listed, with its header."""
-    made = chain()
-    known = collection(made)
-    first = update(made.contract, made.state, 0, made.keys[0])
+    bench = Bench()
+    known = collection(bench.chain)
+    first = bench.update(0).statement
     for number in range(10 * HEADERS_PER_TRAINER_MAX):
-        header = replace(first.statement, update_id=digest(f"body {number}"))
-        signed = sign(header, made.keys[0], signer=0, chain_id=made.state.chain_id)
+        signed = bench.sign(replace(first, update_id=digest(f"body {number}")), 0)
         known.add_header(signed)
         known.hold(signed)
 
