@@ -9,7 +9,7 @@ from consensus.later import HELD_PER_TRAINER, Later
 from consensus.messages import ProposalMessage
 from consensus.proposals import PROPOSAL_VIEWS_KEPT, Proposals
 from ledger.records import block_id
-from tests.support.consensus import PREPARE, Bench
+from tests.support.consensus.bench import PREPARE, Bench
 
 NOTHING: frozenset[bytes] = frozenset()
 

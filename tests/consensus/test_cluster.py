@@ -17,7 +17,8 @@ from ledger.election import schedule
 from ledger.keys import Signed, sign
 from ledger.records import NIL, BlockKind, Phase, Vote, block_id
 from ledger.state import initial_state
-from tests.support.consensus import Cluster, equal_contract
+from tests.support.consensus.bench import equal_contract
+from tests.support.consensus.cluster import Cluster
 
 
 def first_proposer() -> int:

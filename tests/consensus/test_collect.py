@@ -9,7 +9,7 @@ from consensus.effects import TimerKind, UpdateHeld, UpdateReceived
 from ledger.genesis import Role
 from ledger.keys import Signed
 from ledger.records import HaveList, UpdateHeader, header_digest
-from tests.support.consensus import Bench, equal_contract
+from tests.support.consensus.bench import Bench, equal_contract
 from tests.support.ledger import Chain, digest, have, stub_chain, with_roles
 
 

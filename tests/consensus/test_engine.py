@@ -1,4 +1,4 @@
-"""From height to height: restart, rebroadcast, late votes, catching up (P35-P40, P60, P80, P82)."""
+"""From height to height: restart, rebroadcast, late votes, the end (P15, P35-P40, P60, P82)."""
 
 from dataclasses import replace
 
@@ -6,46 +6,29 @@ import pytest
 
 from consensus.effects import (
     BlockBuilt,
-    BlocksReceived,
-    BlocksRequested,
-    CommitBlock,
     Persist,
     ProposalReceived,
-    ProposalRequested,
-    StatusReceived,
     Timer,
     TimerFired,
     TimerKind,
-    UpdateTrained,
     VoteReceived,
 )
 from consensus.engine import Engine
 from consensus.later import NEXT_HEIGHT_INPUTS_PER_MEMBER
-from consensus.messages import BlocksRequest, ProposalRequest, Status
-from consensus.past import ANSWERS_PER_PERIOD, CERTIFICATES_PER_PERIOD
+from consensus.past import CERTIFICATES_PER_PERIOD
 from consensus.record import INITIAL_RECORD, Step
 from ledger.certificates import signers
 from ledger.records import NIL, block_id
-from tests.support.consensus import COMMIT, NOW_MS, PREPARE, Bench, equal_contract
-from tests.support.ledger import STUB_SCHEME, Chain, commits, digest, stub_chain
-
-
-def started(leads: int = 3, chain: Chain | None = None) -> Bench:
-    bench = Bench(leads=leads, chain=chain)
-    bench.start()
-    return bench
-
-
-def chain(length: int) -> Chain:
-    return stub_chain(length, of=equal_contract())
-
-
-def status_of(bench: Bench, member: int, height: int) -> StatusReceived:
-    status = Status(height=height, block_id=digest("tip"), sequence=1)
-    return StatusReceived(status=bench.verified(bench.sign(status, member)))
-
-
-# --- restart --------------------------------------------------------------------------------------
+from tests.support.consensus.bench import (
+    COMMIT,
+    NOW_MS,
+    PREPARE,
+    Bench,
+    equal_chain,
+    equal_contract,
+    started,
+)
+from tests.support.ledger import STUB_SCHEME, commits, digest, stub_chain
 
 
 def test_a_restart_republishes_what_was_signed_and_signs_nothing_else() -> None:
@@ -191,9 +174,6 @@ def test_a_node_whose_ledger_is_behind_its_record_follows_and_signs_nothing() ->
     assert not any(isinstance(effect, Persist) for effect in bench.history)
 
 
-# --- rebroadcast ----------------------------------------------------------------------------------
-
-
 def test_while_in_a_view_everything_is_said_again_each_period() -> None:
     """Rule P35."""
     bench = started()
@@ -220,7 +200,7 @@ def test_while_in_a_view_everything_is_said_again_each_period() -> None:
 
 def test_a_vote_for_a_decided_height_is_answered_with_its_certificate_once_a_period() -> None:
     """Rule P35."""
-    bench = started(chain=chain(12))
+    bench = started(chain=equal_chain(12))
     one = bench.others[0]
 
     def late(height: int) -> tuple[str, ...]:
@@ -239,7 +219,7 @@ def test_a_vote_for_a_decided_height_is_answered_with_its_certificate_once_a_per
 
 def test_late_commits_join_the_last_certificate_until_the_proposal() -> None:
     """Rule P40: by vote, and by the certificates of others."""
-    built = chain(1)
+    built = equal_chain(1)
     block, certificate = built.blocks[0], built.certificates[0]
     first = replace(certificate, bitmap=bytes([0b0111]), signatures=certificate.signatures[:3])
     built.certificates[0] = first
@@ -273,222 +253,6 @@ def test_inputs_of_the_next_height_wait_and_are_bounded() -> None:
     assert height is not None
     assert height.facts.tally.size() == 3
     assert bench.engine._later.size() == 0
-
-
-# --- training -------------------------------------------------------------------------------------
-
-
-def trained(bench: Bench, *, height: int = 1, base: bytes | None = None) -> tuple[str, ...]:
-    return bench.step(
-        UpdateTrained(
-            height=height,
-            training_round=1,
-            base_model_id=bench.contract.model.initial_model_id if base is None else base,
-            update_id=digest("own body"),
-            n_elements=bench.contract.model.n_elements,
-        )
-    )
-
-
-def empty_height(bench: Bench) -> None:
-    """Let the others decide an EMPTY block."""
-    block = bench.chain.build(trainers=())
-    bench.propose(block, 0)
-    bench.certify(bench.certificate(COMMIT, 0, block_id(block.header)))
-
-
-def test_a_trained_body_is_offered_again_after_an_empty_block_and_not_trained_again() -> None:
-    """Rule P10: under a new header, because the height ended EMPTY."""
-    bench = started()
-    trained(bench)
-
-    empty_height(bench)
-    lines = [bench.shown(effect) for effect in bench.effects]
-
-    assert bench.engine.height == 2
-    assert "UPDATE 2" in lines
-    assert not any(line.startswith("train") for line in lines)
-    stored = bench.engine._desk.signer
-    assert stored is not None
-    update = stored.stored_update()
-    assert update is not None
-    assert (update.statement.update_id, update.statement.releases) == (digest("own body"), 1)
-
-
-def test_training_that_is_under_way_is_not_asked_for_again_after_an_empty_block() -> None:
-    bench = started()
-
-    empty_height(bench)
-    lines = [bench.shown(effect) for effect in bench.effects]
-    late = trained(bench)
-
-    assert not any(line.startswith("train") for line in lines)
-    assert late == ("persist", "UPDATE 2")
-
-
-def test_a_trainer_that_is_ready_too_late_says_so_for_its_own_height() -> None:
-    """Rule P11: a header without a body, to be waited for next time."""
-    bench = started()
-    a = bench.block("A")
-    bench.propose_and_check(a)
-    bench.certify(bench.certificate(COMMIT, 0, block_id(a.header)))
-
-    lines = trained(bench, height=1)
-
-    assert lines == ("persist", "UPDATE 1")
-
-
-def test_a_restarted_trainer_does_not_train_what_it_has_signed() -> None:
-    """Rule P60."""
-    bench = started()
-    trained(bench)
-
-    lines = bench.restart()
-
-    assert "UPDATE 1" in lines
-    assert "train 1" not in lines
-
-
-# --- catching up ----------------------------------------------------------------------------------
-
-
-def test_a_member_far_ahead_is_asked_for_blocks_at_once() -> None:
-    """Rule P80."""
-    bench = started()
-    one = bench.others[0]
-
-    lines = bench.step(status_of(bench, one, 5))
-
-    assert lines == (f"to {one}: ask {one} for blocks from 1",)
-    assert (TimerKind.FETCH, 0) in bench.timers()
-
-
-def test_a_member_one_block_ahead_is_asked_only_after_a_wait() -> None:
-    """Usually the decision is on its way."""
-    bench = started()
-    one = bench.others[0]
-
-    first = bench.step(status_of(bench, one, 1))
-    later = bench.fire(TimerKind.FETCH)
-
-    assert first == ()
-    assert later == (f"to {one}: ask {one} for blocks from 1",)
-
-
-def test_who_does_not_answer_is_replaced_and_forgotten_until_it_speaks() -> None:
-    """Rule P80: from any peer."""
-    bench = started()
-    one, two, _ = bench.others
-    bench.step(status_of(bench, one, 5))
-    bench.step(status_of(bench, two, 5))
-
-    second = bench.fire(TimerKind.FETCH)
-    third = bench.fire(TimerKind.FETCH)
-    again = bench.step(status_of(bench, one, 5))
-
-    assert second == (f"to {two}: ask {two} for blocks from 1",)
-    assert third == ()
-    assert again == (f"to {one}: ask {one} for blocks from 1",)
-
-
-def test_received_blocks_are_committed_with_the_certificate_that_follows_each() -> None:
-    """Rule P80: the next block's, and for the last one the one that came along."""
-    source = chain(5)
-    bench = started(chain=chain(0))
-
-    bench.step(BlocksReceived(blocks=tuple(source.blocks), certificate=source.certificates[-1]))
-
-    committed = [effect for effect in bench.effects if isinstance(effect, CommitBlock)]
-    assert [each.block for each in committed] == source.blocks
-    assert [each.state for each in committed] == source.states[1:]
-    assert bench.engine.height == 6
-
-
-def test_blocks_after_one_with_a_bad_certificate_are_dropped() -> None:
-    """Rule P80: each is checked like one that was voted on here."""
-    source = chain(3)
-    forged = replace(source.certificates[-1], signatures=(bytes(64),) * 4)
-    bench = started(chain=chain(0))
-
-    lines = bench.step(BlocksReceived(blocks=tuple(source.blocks), certificate=forged))
-
-    assert [line.split()[0] for line in lines][:3] == ["commit", "commit", "notice"]
-    assert bench.engine.height == 3
-
-
-def test_nothing_is_made_of_an_answer_without_blocks_or_of_other_heights() -> None:
-    source = chain(3)
-    bench = started(chain=chain(0))
-    last = source.certificates[-1]
-
-    assert bench.step(BlocksReceived(blocks=(), certificate=last)) == ()
-    assert bench.step(BlocksReceived(blocks=(source.blocks[2],), certificate=last)) == ()
-
-
-def test_a_decided_block_that_is_invalid_here_stops_the_process() -> None:
-    """Rules P28 and P80."""
-    bench = started()
-    block = bench.block("A")
-    bad = replace(block, header=replace(block.header, state_root=bytes(32)))
-    certificate = bench.certificate(COMMIT, 0, block_id(bad.header))
-
-    lines = bench.step(BlocksReceived(blocks=(bad,), certificate=certificate))
-
-    assert lines == ("halt",)
-
-
-def test_requests_are_answered_once_per_counter_and_only_by_whom_they_name() -> None:
-    """Rules P33 and P80."""
-    bench = started(chain=chain(3))
-    one = bench.others[0]
-
-    def ask(responder: int, height: int, counter: int) -> tuple[str, ...]:
-        request = BlocksRequest(responder=responder, from_height=height, counter=counter)
-        return bench.step(BlocksRequested(request=bench.verified(bench.sign(request, one))))
-
-    assert ask(bench.member, 2, 7) == (f"answer blocks to {one} from 2",)
-    assert ask(bench.member, 2, 7) == ()
-    assert ask(bench.member, 1, 8) == (f"answer blocks to {one} from 1",)
-    assert ask(one, 1, 9) == ()
-    assert ask(bench.member, 4, 10) == ()
-
-
-def test_a_member_that_asks_on_and_on_gets_boundedly_many_answers_a_period() -> None:
-    """Rule P37: each answer may be 64 blocks."""
-    bench = started(chain=chain(3))
-    one, two = bench.others[:2]
-
-    def ask(member: int, counter: int) -> tuple[str, ...]:
-        request = BlocksRequest(responder=bench.member, from_height=1, counter=counter)
-        return bench.step(BlocksRequested(request=bench.verified(bench.sign(request, member))))
-
-    answers = [ask(one, counter) for counter in range(1, 10 * ANSWERS_PER_PERIOD)]
-    other = ask(two, 1)
-    bench.fire(TimerKind.REBROADCAST)
-    next_period = ask(one, 10 * ANSWERS_PER_PERIOD)
-
-    assert len([each for each in answers if each]) == ANSWERS_PER_PERIOD
-    assert other == (f"answer blocks to {two} from 1",)
-    assert next_period == (f"answer blocks to {one} from 1",)
-
-
-def test_a_request_for_a_block_is_answered_with_its_proposal_or_with_decided_blocks() -> None:
-    """Rules P33 and P35: a block always travels with the proposal by which it came."""
-    bench = started(chain=chain(2))
-    one = bench.others[0]
-    a = bench.block("A")
-    bench.propose(a, 0)
-
-    def ask(height: int, wanted: bytes, counter: int) -> tuple[str, ...]:
-        request = ProposalRequest(
-            responder=bench.member, height=height, block_id=wanted, counter=counter
-        )
-        return bench.step(ProposalRequested(request=bench.verified(bench.sign(request, one))))
-
-    assert ask(3, block_id(a.header), 1) == (f"to {one}: PROPOSAL 0 A",)
-    assert ask(3, block_id(a.header), 1) == ()
-    assert ask(3, digest("unknown"), 2) == ()
-    assert ask(2, digest("unknown"), 3) == (f"answer blocks to {one} from 2",)
 
 
 def test_an_observer_follows_without_a_key() -> None:
@@ -533,7 +297,7 @@ def test_a_finished_chain_answers_and_repeats_its_decision() -> None:
 
 @pytest.mark.parametrize("kind", [TimerKind.PROPOSE, TimerKind.COMMIT, TimerKind.FETCH])
 def test_timers_of_other_heights_are_ignored(kind: TimerKind) -> None:
-    bench = started(chain=chain(2))
+    bench = started(chain=equal_chain(2))
     lines = bench.step(TimerFired(timer=Timer(kind=kind, height=2, view=0)))
 
     assert lines == ()

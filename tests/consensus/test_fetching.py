@@ -2,7 +2,7 @@
 
 from consensus.effects import TimerKind
 from ledger.records import block_id
-from tests.support.consensus import COMMIT, PREPARE, Bench
+from tests.support.consensus.bench import COMMIT, PREPARE, Bench
 
 
 def test_a_block_is_asked_for_again_although_its_certificate_is_of_a_later_view_by_now() -> None:

@@ -6,7 +6,7 @@ from consensus.effects import BlocksReceived, Publish, TimerKind, UpdateReceived
 from consensus.messages import HaveMessage
 from ledger.keys import sign
 from ledger.state import State
-from tests.support.consensus import Bench
+from tests.support.consensus.bench import Bench
 
 
 def announce(bench: Bench, state: State, trainer: int) -> None:

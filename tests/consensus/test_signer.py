@@ -32,7 +32,7 @@ from ledger.records import (
     UpdateHeader,
     Vote,
 )
-from tests.support.consensus import Bench
+from tests.support.consensus.bench import Bench
 from tests.support.ledger import STUB_SCHEME, StubKey, digest
 
 Statement: TypeAlias = UpdateHeader | HaveList | Proposal | Vote

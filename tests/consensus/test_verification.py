@@ -30,7 +30,7 @@ from consensus.verification import verify_message
 from ledger.errors import DecodeError, SignatureError
 from ledger.genesis import Role
 from ledger.records import NIL, Block
-from tests.support.consensus import COMMIT, Bench, equal_contract
+from tests.support.consensus.bench import COMMIT, Bench, equal_contract
 from tests.support.ledger import STUB_SCHEME, digest, have, stub_chain, with_roles
 
 TRAINER_ONLY = 4

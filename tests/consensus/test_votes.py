@@ -11,7 +11,7 @@ from ledger.genesis import public_keys
 from ledger.keys import Signed
 from ledger.powers import Validator, ValidatorSet
 from ledger.records import FRESH, NIL, Phase, Vote
-from tests.support.consensus import Bench
+from tests.support.consensus.bench import Bench
 from tests.support.ledger import STUB_SCHEME, digest
 
 A, B = digest("A"), digest("B")

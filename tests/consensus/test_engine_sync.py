@@ -1,0 +1,166 @@
+"""Catching up with others, and answering those that do (rules P33, P37, P80)."""
+
+from dataclasses import replace
+
+from consensus.effects import (
+    BlocksReceived,
+    BlocksRequested,
+    CommitBlock,
+    ProposalRequested,
+    StatusReceived,
+    TimerKind,
+)
+from consensus.messages import BlocksRequest, ProposalRequest, Status
+from consensus.past import ANSWERS_PER_PERIOD
+from ledger.records import block_id
+from tests.support.consensus.bench import (
+    COMMIT,
+    Bench,
+    equal_chain,
+    started,
+)
+from tests.support.ledger import digest
+
+
+def status_of(bench: Bench, member: int, height: int) -> StatusReceived:
+    status = Status(height=height, block_id=digest("tip"), sequence=1)
+    return StatusReceived(status=bench.verified(bench.sign(status, member)))
+
+
+def test_a_member_far_ahead_is_asked_for_blocks_at_once() -> None:
+    """Rule P80."""
+    bench = started()
+    one = bench.others[0]
+
+    lines = bench.step(status_of(bench, one, 5))
+
+    assert lines == (f"to {one}: ask {one} for blocks from 1",)
+    assert (TimerKind.FETCH, 0) in bench.timers()
+
+
+def test_a_member_one_block_ahead_is_asked_only_after_a_wait() -> None:
+    """Usually the decision is on its way."""
+    bench = started()
+    one = bench.others[0]
+
+    first = bench.step(status_of(bench, one, 1))
+    later = bench.fire(TimerKind.FETCH)
+
+    assert first == ()
+    assert later == (f"to {one}: ask {one} for blocks from 1",)
+
+
+def test_who_does_not_answer_is_replaced_and_forgotten_until_it_speaks() -> None:
+    """Rule P80: from any peer."""
+    bench = started()
+    one, two, _ = bench.others
+    bench.step(status_of(bench, one, 5))
+    bench.step(status_of(bench, two, 5))
+
+    second = bench.fire(TimerKind.FETCH)
+    third = bench.fire(TimerKind.FETCH)
+    again = bench.step(status_of(bench, one, 5))
+
+    assert second == (f"to {two}: ask {two} for blocks from 1",)
+    assert third == ()
+    assert again == (f"to {one}: ask {one} for blocks from 1",)
+
+
+def test_received_blocks_are_committed_with_the_certificate_that_follows_each() -> None:
+    """Rule P80: the next block's, and for the last one the one that came along."""
+    source = equal_chain(5)
+    bench = started(chain=equal_chain(0))
+
+    bench.step(BlocksReceived(blocks=tuple(source.blocks), certificate=source.certificates[-1]))
+
+    committed = [effect for effect in bench.effects if isinstance(effect, CommitBlock)]
+    assert [each.block for each in committed] == source.blocks
+    assert [each.state for each in committed] == source.states[1:]
+    assert bench.engine.height == 6
+
+
+def test_blocks_after_one_with_a_bad_certificate_are_dropped() -> None:
+    """Rule P80: each is checked like one that was voted on here."""
+    source = equal_chain(3)
+    forged = replace(source.certificates[-1], signatures=(bytes(64),) * 4)
+    bench = started(chain=equal_chain(0))
+
+    lines = bench.step(BlocksReceived(blocks=tuple(source.blocks), certificate=forged))
+
+    assert [line.split()[0] for line in lines][:3] == ["commit", "commit", "notice"]
+    assert bench.engine.height == 3
+
+
+def test_nothing_is_made_of_an_answer_without_blocks_or_of_other_heights() -> None:
+    source = equal_chain(3)
+    bench = started(chain=equal_chain(0))
+    last = source.certificates[-1]
+
+    assert bench.step(BlocksReceived(blocks=(), certificate=last)) == ()
+    assert bench.step(BlocksReceived(blocks=(source.blocks[2],), certificate=last)) == ()
+
+
+def test_a_decided_block_that_is_invalid_here_stops_the_process() -> None:
+    """Rules P28 and P80."""
+    bench = started()
+    block = bench.block("A")
+    bad = replace(block, header=replace(block.header, state_root=bytes(32)))
+    certificate = bench.certificate(COMMIT, 0, block_id(bad.header))
+
+    lines = bench.step(BlocksReceived(blocks=(bad,), certificate=certificate))
+
+    assert lines == ("halt",)
+
+
+def test_requests_are_answered_once_per_counter_and_only_by_whom_they_name() -> None:
+    """Rules P33 and P80."""
+    bench = started(chain=equal_chain(3))
+    one = bench.others[0]
+
+    def ask(responder: int, height: int, counter: int) -> tuple[str, ...]:
+        request = BlocksRequest(responder=responder, from_height=height, counter=counter)
+        return bench.step(BlocksRequested(request=bench.verified(bench.sign(request, one))))
+
+    assert ask(bench.member, 2, 7) == (f"answer blocks to {one} from 2",)
+    assert ask(bench.member, 2, 7) == ()
+    assert ask(bench.member, 1, 8) == (f"answer blocks to {one} from 1",)
+    assert ask(one, 1, 9) == ()
+    assert ask(bench.member, 4, 10) == ()
+
+
+def test_a_member_that_asks_on_and_on_gets_boundedly_many_answers_a_period() -> None:
+    """Rule P37: each answer may be 64 blocks."""
+    bench = started(chain=equal_chain(3))
+    one, two = bench.others[:2]
+
+    def ask(member: int, counter: int) -> tuple[str, ...]:
+        request = BlocksRequest(responder=bench.member, from_height=1, counter=counter)
+        return bench.step(BlocksRequested(request=bench.verified(bench.sign(request, member))))
+
+    answers = [ask(one, counter) for counter in range(1, 10 * ANSWERS_PER_PERIOD)]
+    other = ask(two, 1)
+    bench.fire(TimerKind.REBROADCAST)
+    next_period = ask(one, 10 * ANSWERS_PER_PERIOD)
+
+    assert len([each for each in answers if each]) == ANSWERS_PER_PERIOD
+    assert other == (f"answer blocks to {two} from 1",)
+    assert next_period == (f"answer blocks to {one} from 1",)
+
+
+def test_a_request_for_a_block_is_answered_with_its_proposal_or_with_decided_blocks() -> None:
+    """Rules P33 and P35: a block always travels with the proposal by which it came."""
+    bench = started(chain=equal_chain(2))
+    one = bench.others[0]
+    a = bench.block("A")
+    bench.propose(a, 0)
+
+    def ask(height: int, wanted: bytes, counter: int) -> tuple[str, ...]:
+        request = ProposalRequest(
+            responder=bench.member, height=height, block_id=wanted, counter=counter
+        )
+        return bench.step(ProposalRequested(request=bench.verified(bench.sign(request, one))))
+
+    assert ask(3, block_id(a.header), 1) == (f"to {one}: PROPOSAL 0 A",)
+    assert ask(3, block_id(a.header), 1) == ()
+    assert ask(3, digest("unknown"), 2) == ()
+    assert ask(2, digest("unknown"), 3) == (f"answer blocks to {one} from 2",)
