@@ -7,6 +7,7 @@ all: temporary name, fsync, rename, fsync of the folder.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from ledger.bodies import body_id
@@ -38,7 +39,8 @@ class Blobs:
                 path.unlink()
             # A rename of a process that was killed before its fsync becomes durable here.
             sync_folder(folder)
-        self._writes = 0
+        self._numbers = count(1)
+        self._unsettled: set[bytes] = set()
 
     def path(self, blob_id: bytes) -> Path:
         """Return where the body with this id is or would be."""
@@ -46,8 +48,8 @@ class Blobs:
         return self._folder / blob_id.hex()
 
     def has(self, blob_id: bytes) -> bool:
-        """Return whether the body is here."""
-        return self.path(blob_id).is_file()
+        """Return whether the body is here and durable."""
+        return blob_id not in self._unsettled and self.path(blob_id).is_file()
 
     def size(self, blob_id: bytes) -> int | None:
         """Return the length of a body in bytes, None when it is not here."""
@@ -64,10 +66,11 @@ class Blobs:
         """
         blob_id = body_id(body)
         path = self.path(blob_id)
-        if path.is_file():
+        if self.has(blob_id):
             return blob_id
-        self._writes += 1
-        temporary = path.with_suffix(f".{self._writes}{TEMPORARY_SUFFIX}")
+        temporary = path.with_suffix(f".{next(self._numbers)}{TEMPORARY_SUFFIX}")
+        # Another thread must not find it, and a vote build on it, before its name is durable.
+        self._unsettled.add(blob_id)
         with _storage_errors(f"cannot write {path}"):
             try:
                 with temporary.open("wb") as file:
@@ -78,6 +81,7 @@ class Blobs:
             finally:
                 temporary.unlink(missing_ok=True)
             sync_folder(self._folder)
+        self._unsettled.discard(blob_id)
         return blob_id
 
     def get(self, blob_id: bytes) -> bytes:

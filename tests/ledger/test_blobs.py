@@ -9,6 +9,7 @@ import pytest
 
 from ledger.blobs import TEMPORARY_SUFFIX, Blobs
 from ledger.bodies import LEAF_BYTES, body_id
+from ledger.database import sync_folder
 from ledger.errors import StorageError
 from tests.support.ledger import digest
 
@@ -36,6 +37,25 @@ def test_a_body_is_written_once(tmp_path: Path) -> None:
     assert blobs.put(BODY) == blob_id
 
     assert blobs.path(blob_id).stat() == first
+
+
+def test_a_body_is_not_here_for_other_threads_before_its_name_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule P60: a vote that builds on it must not leave before it."""
+    blobs = Blobs(tmp_path)
+    seen: list[bool] = []
+
+    def watched_sync(folder: Path) -> None:
+        assert blobs.path(body_id(BODY)).is_file()
+        seen.append(blobs.has(body_id(BODY)))
+        sync_folder(folder)
+
+    monkeypatch.setattr("ledger.blobs.sync_folder", watched_sync)
+    blobs.put(BODY)
+
+    assert seen == [False]
+    assert blobs.has(body_id(BODY))
 
 
 def test_leftovers_of_interrupted_writes_are_removed_when_the_folder_is_opened(
