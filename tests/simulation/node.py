@@ -327,6 +327,7 @@ class Node:
         if certificate is None or last < effect.from_height:
             return
         blocks = tuple(self.disk.block_at(h) for h in range(effect.from_height, last + 1))
+        self.world.counts["caught_up"] += 1
         self.send(effect.member, BlocksMessage(blocks=blocks, certificate=certificate))
 
     def set_timer(self, effect: SetTimer) -> None:

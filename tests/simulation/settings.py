@@ -44,6 +44,7 @@ class Settings:
     crashes: int = 0
     power_cuts: int = 0
     stragglers: int = 0
+    sleepers: int = 0
     faulty_ms: int = 0
     heights: int = 5
 
@@ -91,4 +92,5 @@ def draw_settings(seed: int, *, heights: int = 5) -> Settings:
         stragglers=int(has["slow"]),
         faulty_ms=rng.randint(2_000, 8_000),
         heights=heights,
+        sleepers=int(rng.random() < 0.15),
     )

@@ -153,9 +153,11 @@ class World:
         return self.end()
 
     def start(self) -> None:
-        """Bring all nodes up."""
+        """Bring the nodes up, but those that sleep until the network heals."""
+        asleep = self.honest[: self.settings.sleepers]
         for node in self.nodes:
-            node.start()
+            if node.member not in asleep:
+                node.start()
 
     def run_until(self, is_over: Callable[[], bool], *, within_ms: int) -> None:
         """Let things happen until `is_over`.
