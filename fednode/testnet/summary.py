@@ -7,7 +7,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Final
 
-from fednode.config import load_config
 from fednode.testnet.report import Report
 from fednode.testnet.verification import are_identical
 
@@ -152,22 +151,15 @@ def _commands(report: Report) -> list[str]:
             f"  {command_line('ledger', 'show', folder, str(height))}",
         ]
     if report.metrics is not None:
-        model = _shown(report.folder.model_file)
+        model, rows = _shown(report.folder.model_file), _shown(report.folder.test_rows)
         export = _shown(report.folder.export(first))
         commands += [
             "  # what an auditor does, with nothing but these three files",
             f"  {command_line('ledger', 'verify', export, '--genesis', genesis, '--model', model)}",
             "  # use the model, here on the held-out rows",
-            f"  {command_line('model', 'predict', model, '--genesis', genesis, *_rows(report))}",
+            f"  {command_line('model', 'predict', model, '--genesis', genesis, '--data', rows)}",
         ]
     return commands
-
-
-def _rows(report: Report) -> tuple[str, ...]:
-    options = ("--data", _shown(report.folder.test_rows))
-    config = load_config(report.folder.config(report.genesis.contract.members[0].name))
-    categorical = config.data.categorical if config.data is not None else ()
-    return (*options, "--categorical", ",".join(categorical)) if categorical else options
 
 
 def _other_rule(report: Report) -> list[str]:
