@@ -191,11 +191,12 @@ def found_processes(
     """Found a network below `root`; nothing is started yet.
 
     Args:
-        root: An empty folder.
+        root: An empty folder; made if it is not there.
         plan: Members, data and terms.
         url: The broker; empty means an embedded one at a free port.
         environments: Environment variables of some nodes.
     """
+    root.mkdir(exist_ok=True)
     folder = NetworkFolder(root=root)
     port = free_port()
     broker = BrokerSection(url=url or LOCAL_URL.format(port))

@@ -1,0 +1,48 @@
+"""Print as a table that one run's updates give one chain of models under every kernel.
+
+A network of five with real training runs for twenty heights; then its updates are aggregated again
+by every rule, each time in a process with another BLAS kernel, thread count or instruction set.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+from tests.support.kernels import environments, recompute, recorded_models
+from tests.support.recorded_run import record_run
+
+
+def main() -> int:
+    """Record a run and recompute it everywhere; the exit code is 1 if anything differs."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    with tempfile.TemporaryDirectory(prefix="fednode-kernels-") as root:
+        folder = record_run(Path(root))
+        own_rule, recorded = recorded_models(folder)
+        expected = {own_rule: chain(recorded)}
+        print(f"recorded: {own_rule}, {len(recorded)} heights, chain of models {chain(recorded)}")
+        print("| environment | kernel | rule | chain of models | same |\n|---|---|---|---|---|")
+        is_one = True
+        for name, environment in environments().items():
+            result = recompute(folder, environment)
+            for rule, models in sorted(result.models.items()):
+                found = chain(models)
+                is_same = expected.setdefault(rule, found) == found
+                is_one = is_one and is_same
+                print(f"| {name} | {result.kernel} | {rule} | {found} | {is_same} |", flush=True)
+    return 0 if is_one else 1
+
+
+def chain(models: Sequence[str]) -> str:
+    """Return a short hash of the model ids of all heights."""
+    return sha256("".join(models).encode()).hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

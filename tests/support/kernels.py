@@ -1,0 +1,144 @@
+"""A recorded run aggregated again, under other kernels, threads and instruction sets.
+
+`python -m tests.support.kernels FOLDER` prints the model ids of every rule as JSON; the environment
+of that process decides how numpy and its BLAS compute.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
+
+from fednode.aggregation.rules import RULES, RuleSpec, aggregate, apply_delta
+from fednode.assembly import BLOBS_NAME
+from fednode.blockwork import load_model, rule_of
+from ledger.blobs import Blobs
+from ledger.bodies import decode_update_body, model_id
+from ledger.genesis import Contract
+from ledger.records import Block, BlockKind
+from ledger.store import Ledger
+
+ROOT = Path(__file__).resolve().parents[2]
+# Instruction sets that a kernel needs, by the names in /proc/cpuinfo. A kernel without them kills
+# the process.
+KERNELS = {
+    "Prescott": (),
+    "Nehalem": ("sse4_2",),
+    "Haswell": ("avx2", "fma"),
+    "SkylakeX": ("avx512f",),
+}
+THREADS = (1, 2)
+TIMEOUT_S = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recomputed:
+    """What one process computed.
+
+    Attributes:
+        kernel: The kernel that BLAS really used.
+        models: By rule the model ids by height, as hexadecimal text.
+    """
+
+    kernel: str
+    models: Mapping[str, Sequence[str]]
+
+
+def environments() -> dict[str, dict[str, str]]:
+    """Environments that this processor can run, by a name for people."""
+    found = {
+        f"{kernel}, {threads} thread{'s' * (threads > 1)}": {
+            "OPENBLAS_CORETYPE": kernel,
+            "OPENBLAS_NUM_THREADS": str(threads),
+        }
+        for kernel in usable_kernels()
+        for threads in THREADS
+    }
+    found["numpy without AVX2 and AVX512"] = {
+        "NPY_DISABLE_CPU_FEATURES": " ".join(dispatched_features()),
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    return found
+
+
+def usable_kernels() -> tuple[str, ...]:
+    flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    return tuple(kernel for kernel, needs in KERNELS.items() if flags.issuperset(needs))
+
+
+def dispatched_features() -> tuple[str, ...]:
+    """The instruction sets beyond its baseline for which numpy has code of its own here."""
+    names = np._core._multiarray_umath.__cpu_dispatch__  # type: ignore[attr-defined]
+    has = np._core._multiarray_umath.__cpu_features__  # type: ignore[attr-defined]
+    return tuple(name for name in names if has.get(name))
+
+
+def recompute(folder: Path, environment: Mapping[str, str]) -> Recomputed:
+    """Aggregate the updates in a member's folder again, in a process with this environment.
+
+    Raises:
+        subprocess.CalledProcessError: If the process failed.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.kernels", str(folder)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        timeout=TIMEOUT_S,
+    )
+    data = json.loads(done.stdout)
+    return Recomputed(kernel=data["kernel"], models=data["models"])
+
+
+def recorded_models(folder: Path) -> tuple[str, tuple[str, ...]]:
+    """The rule of the run in a member's folder, and its model ids by height."""
+    with Ledger.open(folder, read_only=True) as ledger:
+        contract = ledger.genesis.contract
+        ids = tuple(block.header.results.model_id.hex() for block in aggregates(ledger))
+    return rule_of(contract).rule_id, ids
+
+
+def aggregates(ledger: Ledger) -> tuple[Block, ...]:
+    blocks = ledger.blocks(1, ledger.head)
+    return tuple(block for block in blocks if block.header.kind is BlockKind.AGGREGATE)
+
+
+def aggregate_again(contract: Contract, block: Block, blobs: Blobs, rule: RuleSpec) -> str:
+    """The id of the model that a rule makes of a block's updates, as hexadecimal text."""
+    headers = {update.statement.trainer: update.statement for update in block.updates}
+    tensors = contract.model.tensors
+    rows, weights = [], []
+    for contribution in block.header.results.contributions:
+        body = blobs.get(headers[contribution.trainer].update_id)
+        rows.append(np.frombuffer(decode_update_body(body, tensors), "<i4").astype(np.int32))
+        weights.append(contribution.weight)
+    base = load_model(contract, blobs, block.header.base_model_id)
+    model = apply_delta(base, aggregate(rule, rows, weights).delta)
+    return model_id(tensors, model.astype("<i4").tobytes()).hex()
+
+
+def main(folder: Path) -> None:
+    blobs = Blobs(folder / BLOBS_NAME)
+    with Ledger.open(folder, read_only=True) as ledger:
+        contract = ledger.genesis.contract
+        f = rule_of(contract).f
+        models = {
+            name: [
+                aggregate_again(contract, block, blobs, RuleSpec(rule_id=name, f=f))
+                for block in aggregates(ledger)
+            ]
+            for name in RULES
+        }
+    kernel = next(each["architecture"] for each in threadpool_info() if each["user_api"] == "blas")
+    sys.stdout.write(json.dumps({"kernel": kernel, "models": models}) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
