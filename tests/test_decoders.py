@@ -12,6 +12,7 @@ import consensus
 import fednode
 import ledger
 from fednode.wire.packets import cut, encode_packet
+from ledger.checkpoint import Checkpoint, encode_checkpoint
 from ledger.encoding import decode, encode_as
 from ledger.errors import DecodeError
 from tests.support.random_records import random_value
@@ -55,8 +56,18 @@ def packet_samples() -> list[bytes]:
     return [encode_packet(packet) for packet in packets]
 
 
+def checkpoint_samples() -> list[bytes]:
+    line = "\u2014 witness.example/w1 AAAAAAA="
+    root = bytes(range(32))
+    return [
+        encode_checkpoint(Checkpoint(chain_id=root, size=size, root=root, signatures=(line,) * n))
+        for size, n in ((1, 1), (2**40, 3))
+    ]
+
+
 HANDMADE_SAMPLES: dict[str, Callable[[], list[bytes]]] = {
     "fednode.wire.packets.body packet": packet_samples,
+    "ledger.checkpoint.checkpoint": checkpoint_samples,
 }
 """A decoder without an entry fails its test."""
 

@@ -15,27 +15,14 @@ from ledger.__main__ import EXIT_FINDINGS, EXIT_HOLDS, main
 from ledger.audit_report import LIMITS
 from ledger.encoding import encode
 from ledger.export import write_export
-from ledger.keys import ED25519
 from ledger.records import Block, QuorumCertificate
 from tests.support.fields import pieces
 from tests.support.ledger import Chain, contract, empty_chain, genesis, keys
+from tests.support.memo import MemoScheme
 
 FLIPS = 2_000
 LAST_LINE_BEFORE_FINDINGS = f"  - {LIMITS[-1]}"
 FINDING = re.compile(r"height \d+ field \S+ rule P\d+a?: .+")
-
-
-class MemoScheme:
-    """Ed25519 that remembers: of a flipped export only the flipped signature is new."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[bytes, bytes, bytes], bool] = {}
-
-    def is_valid(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
-        claim = (public_key, message, signature)
-        if claim not in self._known:
-            self._known[claim] = ED25519.is_valid(*claim)
-        return self._known[claim]
 
 
 def small_history() -> Chain:
