@@ -1,11 +1,21 @@
 """What a running node tells people and programs: one JSON object per line (`--events`)."""
 
 import json
+import logging
+import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Protocol, TextIO, TypeAlias
+from contextlib import suppress
+from queue import Full, Queue
+from threading import Thread
+from types import TracebackType
+from typing import Final, Protocol, Self, TypeAlias
 
 from fednode.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+LINES_WAITING_MAX: Final = 4096
+CLOSE_TIMEOUT_S: Final = 1.0
 
 Plain: TypeAlias = "str | int | float | bool | list[Plain] | dict[str, Plain] | None"
 
@@ -18,35 +28,58 @@ class EventSink(Protocol):
 
 
 class JsonLines:
-    """Writes each event as one line of JSON and flushes it, so that a follower sees it at once."""
+    """Writes each event as one line of JSON at once, from a thread of its own.
 
-    def __init__(self, stream: TextIO, *, member: int, clock: Clock) -> None:
-        self._stream = stream
+    A reader that stops reading and a full disk hold up no vote: lines that find no room are
+    dropped, and after a failed write nothing more is written.
+
+    Args:
+        descriptor: Where the lines go: an open file, pipe or terminal, closed by its owner.
+        member: The node's member number.
+        clock: Says when things happened.
+    """
+
+    def __init__(self, descriptor: int, *, member: int, clock: Clock) -> None:
+        self._descriptor = descriptor
         self._member = member
         self._clock = clock
+        self._lines: Queue[bytes | None] = Queue(LINES_WAITING_MAX)
+        # It may be stuck in a write when the process ends.
+        self._thread = Thread(target=self._write_lines, name="events", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start to write."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Write what waits, as far as that takes no longer than `CLOSE_TIMEOUT_S`."""
+        if self._thread.is_alive():
+            with suppress(Full):
+                self._lines.put(None, timeout=CLOSE_TIMEOUT_S)
+            self._thread.join(CLOSE_TIMEOUT_S)
 
     def emit(self, kind: str, fields: Mapping[str, Plain]) -> None:
-        """Write one line."""
+        """Have one line written."""
         # Monotonic, and one clock for all processes of a machine: differences mean something.
         at_ms = self._clock.monotonic_ms()
         event = {"event": kind, "member": self._member, "at_ms": at_ms, **fields}
-        self._stream.write(json.dumps(event, separators=(",", ":")) + "\n")
-        self._stream.flush()
+        with suppress(Full):
+            self._lines.put_nowait(json.dumps(event, separators=(",", ":")).encode() + b"\n")
 
-
-class StatusFile:
-    """Keeps the newest event of each kind in a small file for `fednode status`."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._newest: dict[str, Plain] = {}
-
-    def emit(self, kind: str, fields: Mapping[str, Plain]) -> None:
-        """Replace the file by one that has this event as the newest of its kind."""
-        self._newest[kind] = dict(fields)
-        partial = self._path.with_suffix(".tmp")
-        partial.write_text(json.dumps(self._newest), encoding="utf-8")
-        partial.replace(self._path)
+    def _write_lines(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                while line:
+                    line = line[os.write(self._descriptor, line) :]
+            except OSError as error:
+                logger.warning("events are written no longer: %s", error.strerror)
+                return
 
 
 class Fanout:

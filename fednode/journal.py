@@ -17,7 +17,9 @@ from ledger.state import State
 logger = logging.getLogger(__name__)
 
 CONTRADICTIONS_MAX = 1000
-"""Kept per folder; one is enough to accuse, the rest is repetition."""
+"""Kept per run of the node; one is enough to accuse, the rest is repetition."""
+CONTRADICTIONS_BYTES_MAX = 64 * 2**20
+"""Kept per folder: two proposals come with their blocks (rule P37)."""
 
 
 class Journal:
@@ -113,10 +115,6 @@ class Journal:
         """Tell that the model of a height is here."""
         self._emit("model", {"height": height, "model_id": model_id.hex()})
 
-    def stopped(self, reason: str) -> None:
-        """Tell why the node ends."""
-        self._emit("stopped", {"reason": reason})
-
     def _vote(self, member: int, vote: Vote, reason: str) -> None:
         self._emit(
             "vote",
@@ -140,8 +138,16 @@ class Journal:
         self._emit("contradiction", fields)
         if self._contradictions_kept < CONTRADICTIONS_MAX:
             self._contradictions_kept += 1
+            self._append(json.dumps(fields) + "\n")
+
+    def _append(self, line: str) -> None:
+        try:
             with self._contradictions.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(fields) + "\n")
+                if file.tell() + len(line) <= CONTRADICTIONS_BYTES_MAX:
+                    file.write(line)
+        except OSError as error:
+            # The event says it too; voting does not depend on this file.
+            logger.warning("cannot keep a contradiction: %s", error)
 
     def _emit(self, kind: str, fields: Mapping[str, Plain]) -> None:
         self._events.emit(kind, fields)

@@ -118,7 +118,8 @@ def _json_lines(events: str, member: int) -> "Iterator[EventSink]":
     from fednode.events import JsonLines
 
     if events == STANDARD_OUTPUT:
-        yield JsonLines(sys.stdout, member=member, clock=SystemClock())
+        with JsonLines(sys.stdout.fileno(), member=member, clock=SystemClock()) as lines:
+            yield lines
         return
     try:
         stream = Path(events).open("a", encoding="utf-8")  # noqa: SIM115  # closed below
@@ -126,5 +127,5 @@ def _json_lines(events: str, member: int) -> "Iterator[EventSink]":
         raise ConfigError(
             f"expected --events to name a file that can be written, got {events}: {error.strerror}"
         ) from None
-    with stream:
-        yield JsonLines(stream, member=member, clock=SystemClock())
+    with stream, JsonLines(stream.fileno(), member=member, clock=SystemClock()) as lines:
+        yield lines

@@ -4,8 +4,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from consensus.effects import ReportContradiction
 from consensus.messages import VoteMessage
+from fednode import journal
 from fednode.events import Plain
 from fednode.journal import CONTRADICTIONS_MAX, Journal
 from ledger.encoding import decode
@@ -52,10 +55,35 @@ def test_kept_statements_convict_their_signer_without_the_node(tmp_path: Path) -
 
 def test_contradictions_are_told_without_end_but_kept_up_to_a_limit(tmp_path: Path) -> None:
     path, told = tmp_path / "contradictions.jsonl", Told()
-    journal = Journal(events=told, contradictions=path)
+    made = Journal(events=told, contradictions=path)
 
     for _ in range(CONTRADICTIONS_MAX + 1):
-        journal.note(contradiction())
+        made.note(contradiction())
 
     assert [kind for kind, _ in told.events] == ["contradiction"] * (CONTRADICTIONS_MAX + 1)
     assert len(path.read_text().splitlines()) == CONTRADICTIONS_MAX
+
+
+def test_a_file_that_cannot_be_written_stops_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = Told()
+
+    Journal(events=told, contradictions=tmp_path / "gone" / "file").note(contradiction())
+
+    assert [kind for kind, _ in told.events] == ["contradiction"]
+    assert "cannot keep a contradiction" in caplog.text
+
+
+def test_kept_contradictions_are_bounded_over_restarts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule P37."""
+    path = tmp_path / "contradictions.jsonl"
+    Journal(events=Told(), contradictions=path).note(contradiction())
+    monkeypatch.setattr(journal, "CONTRADICTIONS_BYTES_MAX", 2 * path.stat().st_size)
+
+    for _ in range(5):
+        Journal(events=Told(), contradictions=path).note(contradiction())
+
+    assert len(path.read_text().splitlines()) == 2
