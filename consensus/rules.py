@@ -193,9 +193,12 @@ def wait_for_commits(record: SafetyRecord, facts: Facts) -> Action | None:
 
 
 def obtain_valid(record: SafetyRecord, facts: Facts) -> Action | None:
-    """Rule P33: the block of `valid` is pulled from the certificate's signers, then checked."""
+    """Rule P33: the block of `valid` is pulled from the certificate's signers, then checked.
+
+    Only by those who vote on it or may offer it: others would fetch every body for nothing.
+    """
     certificate = record.certificate
-    if certificate is None:
+    if certificate is None or not facts.is_validator:
         return None
     held = facts.block(certificate.block_id)
     if held is None:

@@ -1,8 +1,10 @@
 """Blocks that a certificate names and this node lacks are asked for until they are here (P33)."""
 
 from consensus.effects import TimerKind
+from ledger.genesis import Role
 from ledger.records import block_id
-from tests.support.consensus.bench import COMMIT, PREPARE, Bench
+from tests.support.consensus.bench import COMMIT, PREPARE, Bench, equal_contract
+from tests.support.ledger import stub_chain, with_roles
 
 
 def test_a_block_is_asked_for_again_although_its_certificate_is_of_a_later_view_by_now() -> None:
@@ -30,3 +32,19 @@ def test_a_block_that_two_certificates_name_is_asked_for_once_at_a_time() -> Non
     again = bench.fire(TimerKind.FETCH, 1)
 
     assert len(again) == 1
+
+
+def test_a_member_without_a_vote_fetches_no_bodies_and_decides_all_the_same() -> None:
+    """Rule P28: the block suffices. Bodies are for those who vote on it or may offer it."""
+    of = with_roles(equal_contract(5), {4: Role.TRAINER})
+    bench = Bench(chain=stub_chain(0, of=of), member=4)
+    bench.start()
+    a = bench.block("A")
+    wanted = block_id(a.header)
+    voters = bench.state.validators.members
+
+    offered = bench.propose(a, 0) + bench.votes(PREPARE, 0, wanted, members=voters)
+    decided = bench.votes(COMMIT, 0, wanted, members=voters)
+
+    assert offered == ()
+    assert decided[0] == "commit A"
