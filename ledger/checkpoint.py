@@ -39,6 +39,8 @@ SIGNATURES_MAX: Final = 64
 SIGNATURE_TYPE: Final = b"\xff" + b"fednode-anchor/1"
 KEY_ID_BYTES: Final = 4
 DIGEST_BYTES: Final = 32
+LINES_MIN: Final = 6
+"""Three lines, an empty one, one signature, and nothing after the last line's end."""
 _ORIGIN: Final = re.compile(r"fednode/([0-9a-f]{64})")
 _SIZE: Final = re.compile(r"[1-9][0-9]{0,18}")
 _SIGNATURE: Final = re.compile(r"\u2014 ([^\s+\x00-\x1f]+) ([A-Za-z0-9+/]+={0,2})")
@@ -102,7 +104,9 @@ def decode_checkpoint(data: bytes) -> Checkpoint:
         lines = data.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise DecodeError(f"the checkpoint is not UTF-8 at byte {error.start}") from None
-    first, size, top, empty, *signatures, end = [*lines, "", "", "", "", ""][: max(6, len(lines))]
+    if len(lines) < LINES_MIN:
+        raise DecodeError(f"expected at least {LINES_MIN - 1} lines, got {len(lines) - 1}")
+    first, size, top, empty, *signatures, end = lines
     named = _ORIGIN.fullmatch(first)
     if named is None or not _SIZE.fullmatch(size):
         raise DecodeError("expected the lines 'fednode/<chain id>' and a size of at least 1")

@@ -171,6 +171,13 @@ def test_text_in_another_form_is_refused(made: Chain, old: str, new: str, text: 
         decode_checkpoint(good.replace(old, new, 1).encode())
 
 
+def test_the_last_line_has_an_end(made: Chain) -> None:
+    good = encode_checkpoint(checkpoint_of(made, 4))
+
+    with pytest.raises(DecodeError, match="expected at least 5 lines, got 4"):
+        decode_checkpoint(good[:-1])
+
+
 @pytest.mark.parametrize("data", [b"", b"\n" * 6, b"\xff", b"a\nb\nc\n\nd\n", b"\n"])
 def test_bytes_that_are_no_checkpoint_are_refused(data: bytes) -> None:
     with pytest.raises(DecodeError):
