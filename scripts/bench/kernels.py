@@ -27,11 +27,14 @@ def main() -> int:
         own_rule, recorded = recorded_models(folder)
         expected = {own_rule: chain(recorded)}
         print(f"recorded: {own_rule}, {len(recorded)} heights, chain of models {chain(recorded)}")
-        print("| environment | kernel | rule | chain of models | same |\n|---|---|---|---|---|")
+        print(
+            "| environment | kernel | what | hash over all heights | same |\n|---|---|---|---|---|"
+        )
         is_one = True
         for name, environment in environments().items():
             result = recompute(folder, environment)
-            for rule, models in sorted(result.models.items()):
+            computed = {**result.models, "inner products": result.tables}
+            for rule, models in sorted(computed.items()):
                 found = chain(models)
                 is_same = expected.setdefault(rule, found) == found
                 is_one = is_one and is_same
@@ -40,7 +43,7 @@ def main() -> int:
 
 
 def chain(models: Sequence[str]) -> str:
-    """Return a short hash of the model ids of all heights."""
+    """Return a short hash over all heights."""
     return sha256("".join(models).encode()).hexdigest()[:16]
 
 

@@ -34,10 +34,11 @@ def test_recorded_updates_give_the_same_models_under_every_kernel(tmp_path: Path
 
     assert len(recorded) == HEIGHTS
     assert len({result.kernel for result in results.values()}) > 1, "no kernel took effect"
-    first = next(iter(results.values())).models
+    first = next(iter(results.values()))
     for name, result in results.items():
         assert tuple(result.models[own_rule]) == recorded, name
-        assert result.models == first, name
+        assert result.models == first.models, name
+        assert result.tables == first.tables, name
 
 
 @pytest.mark.e2e

@@ -10,11 +10,14 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
+from fednode.aggregation.gram import gram_matrix
 from fednode.aggregation.rules import RULES, RuleSpec, aggregate, apply_delta
 from fednode.assembly import BLOBS_NAME
 from fednode.blockwork import load_model, rule_of
@@ -44,10 +47,13 @@ class Recomputed:
     Attributes:
         kernel: The kernel that BLAS really used.
         models: By rule the model ids by height, as hexadecimal text.
+        tables: Hashes of the tables of inner products by height: an inexact sum changes them at
+            once, but a model only now and then.
     """
 
     kernel: str
     models: Mapping[str, Sequence[str]]
+    tables: Sequence[str]
 
 
 def environments() -> dict[str, dict[str, str]]:
@@ -94,7 +100,7 @@ def recompute(folder: Path, environment: Mapping[str, str]) -> Recomputed:
         timeout=TIMEOUT_S,
     )
     data = json.loads(done.stdout)
-    return Recomputed(kernel=data["kernel"], models=data["models"])
+    return Recomputed(kernel=data["kernel"], models=data["models"], tables=data["tables"])
 
 
 def recorded_models(folder: Path) -> tuple[str, tuple[str, ...]]:
@@ -110,34 +116,39 @@ def aggregates(ledger: Ledger) -> tuple[Block, ...]:
     return tuple(block for block in blocks if block.header.kind is BlockKind.AGGREGATE)
 
 
-def aggregate_again(contract: Contract, block: Block, blobs: Blobs, rule: RuleSpec) -> str:
-    """The id of the model that a rule makes of a block's updates, as hexadecimal text."""
+def rows_of(contract: Contract, block: Block, blobs: Blobs) -> list[NDArray[np.int32]]:
+    """The updates that a block includes, in the order of its contributions."""
     headers = {update.statement.trainer: update.statement for update in block.updates}
     tensors = contract.model.tensors
-    rows, weights = [], []
-    for contribution in block.header.results.contributions:
-        body = blobs.get(headers[contribution.trainer].update_id)
-        rows.append(np.frombuffer(decode_update_body(body, tensors), "<i4").astype(np.int32))
-        weights.append(contribution.weight)
-    base = load_model(contract, blobs, block.header.base_model_id)
-    model = apply_delta(base, aggregate(rule, rows, weights).delta)
-    return model_id(tensors, model.astype("<i4").tobytes()).hex()
+    bodies = [
+        blobs.get(headers[each.trainer].update_id) for each in block.header.results.contributions
+    ]
+    return [np.frombuffer(decode_update_body(each, tensors), "<i4") for each in bodies]
+
+
+def aggregate_again(contract: Contract, block: Block, blobs: Blobs, rule_id: str) -> str:
+    """The id of the model that a rule makes of a block's updates, as hexadecimal text."""
+    rule = RuleSpec(rule_id=rule_id, f=rule_of(contract).f)
+    weights = [each.weight for each in block.header.results.contributions]
+    delta = aggregate(rule, rows_of(contract, block, blobs), weights).delta
+    model = apply_delta(load_model(contract, blobs, block.header.base_model_id), delta)
+    return model_id(contract.model.tensors, model.astype("<i4").tobytes()).hex()
 
 
 def main(folder: Path) -> None:
     blobs = Blobs(folder / BLOBS_NAME)
     with Ledger.open(folder, read_only=True) as ledger:
         contract = ledger.genesis.contract
-        f = rule_of(contract).f
-        models = {
-            name: [
-                aggregate_again(contract, block, blobs, RuleSpec(rule_id=name, f=f))
-                for block in aggregates(ledger)
-            ]
-            for name in RULES
-        }
+        blocks = aggregates(ledger)
+    models = {
+        name: [aggregate_again(contract, block, blobs, name) for block in blocks] for name in RULES
+    }
+    tables = [
+        sha256(repr(gram_matrix(rows_of(contract, block, blobs))).encode()).hexdigest()
+        for block in blocks
+    ]
     kernel = next(each["architecture"] for each in threadpool_info() if each["user_api"] == "blas")
-    sys.stdout.write(json.dumps({"kernel": kernel, "models": models}) + "\n")
+    sys.stdout.write(json.dumps({"kernel": kernel, "models": models, "tables": tables}) + "\n")
 
 
 if __name__ == "__main__":
