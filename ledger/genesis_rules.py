@@ -28,6 +28,13 @@ SAMPLES_MAX: Final = 2**32 - 1
 """Largest sample count; contribution weights are 32-bit integers."""
 EXPONENT_MAX: Final = 100
 """Largest scale exponent: values stay normal float32 after scaling."""
+# Largest encoded parts of a block in bytes, for `block_bytes_bound`: field widths plus msgpack's.
+HEADER_BYTES: Final = 1_200
+HAVE_BYTES: Final = 83
+HAVE_ENTRY_BYTES: Final = 38
+UPDATE_BYTES: Final = 171
+VOTE_BYTES: Final = 66
+CONTRIBUTION_BYTES: Final = 10
 _DECIMAL: Final = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 Problems: TypeAlias = Iterator[str]
@@ -199,9 +206,35 @@ def _wait_problems(contract: Contract) -> Problems:
     longest = max(waits.propose_ms, waits.prepare_ms, waits.commit_ms)
     if waits.view_max_ms < longest:
         yield f"timeouts.view_max_ms: expected {longest} or more (the longest wait of a view)"
-    if not 0 < contract.limits.block_bytes_max <= MESSAGE_BYTES_MAX:
-        expected = f"1 to {MESSAGE_BYTES_MAX}"
-        yield f"limits.block_bytes_max: expected {expected}, got {contract.limits.block_bytes_max}"
+    yield from _block_size_problems(contract)
+
+
+def _block_size_problems(contract: Contract) -> Problems:
+    limit, bound = contract.limits.block_bytes_max, block_bytes_bound(contract)
+    if not 0 < limit <= MESSAGE_BYTES_MAX:
+        yield f"limits.block_bytes_max: expected 1 to {MESSAGE_BYTES_MAX}, got {limit}"
+    elif bound > limit:
+        yield (
+            f"members: a block of so many takes up to {bound} bytes, limits.block_bytes_max is "
+            f"{limit}: let fewer members validate, or raise the limit where the broker allows it"
+        )
+
+
+def block_bytes_bound(contract: Contract) -> int:
+    """Return a size in bytes that no valid block of this network exceeds.
+
+    HAVE lists make most of it: each validator's names each trainer's update once.
+    """
+    trainers = sum(member.is_trainer for member in contract.members)
+    validators = sum(member.is_validator for member in contract.members)
+    # Only a trainer that lies has more than one header vouched for, and at most three.
+    headers = trainers + 2 * contract.trainer_budget
+    return (
+        HEADER_BYTES
+        + validators * (HAVE_BYTES + trainers * HAVE_ENTRY_BYTES + VOTE_BYTES)
+        + headers * UPDATE_BYTES
+        + trainers * CONTRIBUTION_BYTES
+    )
 
 
 def _decimal_problems(where: str, text: str) -> Problems:

@@ -30,7 +30,8 @@ from ledger.powers import cap_budget
 OPTIMIZER: Final = "sgd"
 MODE: Final = "robust"
 PRIVACY: Final = "none"
-BLOCK_BYTES_MAX: Final = 8 * 2**20
+BLOCK_BYTES_MAX: Final = 240 * 2**10
+"""A block travels with its proposal in one packet, and packets begin at 256 KiB (rule P91)."""
 TIMEOUTS: Final = Timeouts(
     collect_ms=60_000,
     collect_max_ms=600_000,

@@ -21,13 +21,14 @@ from ledger.genesis import (
 )
 from ledger.genesis_rules import (
     FaultTolerance,
+    block_bytes_bound,
     check_consents,
     check_contract,
     check_genesis,
     fault_tolerance,
 )
 from ledger.records import TensorSpec
-from tests.support.ledger import contract, genesis, keys, with_roles
+from tests.support.ledger import contract, genesis, keys, stub_chain, with_roles
 
 TERMS = contract(4)
 
@@ -250,3 +251,20 @@ def test_plain_questions_to_a_contract() -> None:
     assert public_keys(TERMS) == tuple(key.public_key for key in keys(4))
     assert TERMS.model.n_elements == 8
     assert (mixed.members[3].is_trainer, mixed.members[3].is_validator) == (False, True)
+
+
+@pytest.mark.parametrize("n", [4, 7, 20])
+def test_no_block_is_larger_than_its_bound_and_the_bound_is_close(n: int) -> None:
+    made = stub_chain(2, n=n)
+
+    sizes = [len(encode(block)) for block in made.blocks]
+
+    assert max(sizes) <= block_bytes_bound(made.contract) <= 1.5 * max(sizes) + 1_500
+
+
+def test_a_network_whose_blocks_do_not_fit_is_refused() -> None:
+    terms = contract(60)
+    tight = replace(terms, limits=replace(terms.limits, block_bytes_max=100_000))
+
+    with pytest.raises(ContractError, match=r"a block of so many takes up to \d+ bytes"):
+        check_contract(tight)
