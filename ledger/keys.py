@@ -6,6 +6,7 @@ a forgotten signature check is a type error.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Final, Generic, Protocol, TypeVar
 
 import nacl.bindings
@@ -16,6 +17,10 @@ from ledger.encoding import U16, Signature, domain_tag, fixed_bytes
 from ledger.errors import SignatureError
 
 SEED_BYTES = 32
+REMEMBERED_MAX: Final = 2**14
+"""Valid signatures remembered: all votes of some views of the largest network."""
+REMEMBERED_BYTES_MAX: Final = 256
+"""Longest signed bytes that are remembered; those of a vote or a header are shorter."""
 
 
 class Statement(Protocol):
@@ -47,15 +52,28 @@ class Key(Protocol):
 
 
 class Ed25519:
-    """Signature checks by libsodium."""
+    """Signature checks by libsodium; a valid signature of a short statement is checked once.
+
+    Votes come again and again: said again, in certificates, in entry proofs. And whoever makes up
+    certificates of true votes and one false one costs others a single check each.
+    """
 
     def is_valid(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
         """Return whether `signature` is the Ed25519 signature of `public_key` over `message`."""
+        check = _check_once if len(message) <= REMEMBERED_BYTES_MAX else _check
         try:
-            nacl.bindings.crypto_sign_open(signature + message, public_key)
+            check(public_key, message, signature)
         except (nacl.exceptions.BadSignatureError, nacl.exceptions.ValueError):
             return False
         return True
+
+
+def _check(public_key: bytes, message: bytes, signature: bytes) -> None:
+    nacl.bindings.crypto_sign_open(signature + message, public_key)
+
+
+# What raises is not remembered: only valid signatures take room, and these only members make.
+_check_once = lru_cache(maxsize=REMEMBERED_MAX)(_check)
 
 
 ED25519: Final = Ed25519()

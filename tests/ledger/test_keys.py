@@ -3,12 +3,23 @@
 from collections.abc import Iterator
 from dataclasses import fields, replace
 
+import nacl.bindings
 import pytest
 
 from ledger.encoding import encode_as
 from ledger.errors import SignatureError
 from ledger.genesis import consent_bytes
-from ledger.keys import ED25519, SecretKey, Signed, Statement, Verified, sign, signing_bytes, verify
+from ledger.keys import (
+    ED25519,
+    REMEMBERED_BYTES_MAX,
+    SecretKey,
+    Signed,
+    Statement,
+    Verified,
+    sign,
+    signing_bytes,
+    verify,
+)
 from ledger.records import (
     FRESH,
     Codec,
@@ -161,3 +172,29 @@ def test_a_signed_statement_encodes_under_its_generic_type() -> None:
     signed = sign(STATEMENTS[3], KEY, signer=0, chain_id=CHAIN)
 
     assert encode_as(Signed[Vote], signed)[:1] == b"\x93"
+
+
+def test_a_valid_signature_of_a_short_statement_is_checked_once_and_a_false_one_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rule P37: votes come again and again, also in certificates that somebody made up."""
+    checked: list[bytes] = []
+    original = nacl.bindings.crypto_sign_open
+
+    def counted(signed: bytes, public_key: bytes) -> bytes:
+        checked.append(signed)
+        return original(signed, public_key)
+
+    monkeypatch.setattr(nacl.bindings, "crypto_sign_open", counted)
+    short, long = b"checked once in this test", bytes(REMEMBERED_BYTES_MAX + 1)
+
+    def count(message: bytes, signature: bytes) -> int:
+        before = len(checked)
+        for _ in range(3):
+            is_valid = ED25519.is_valid(KEY.public_key, message, signature)
+            assert is_valid == (signature == KEY.sign(message))
+        return len(checked) - before
+
+    assert count(short, KEY.sign(short)) == 1
+    assert count(short, KEY.sign(b"something else")) == 3
+    assert count(long, KEY.sign(long)) == 3
