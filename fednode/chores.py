@@ -234,7 +234,7 @@ class Chores:
         digests = [header_digest(each.statement, self._home.chain_id) for each, _ in counted]
         key = (state.height, tuple(digests))
         task = self._results.get(key)
-        if task is None or task.done():
+        if task is None or (task.done() and task.exception() is not None):
             home = self._home
             checked = self._kept_bodies.of(tuple(each.statement.update_id for each, _ in counted))
             work = asyncio.to_thread(

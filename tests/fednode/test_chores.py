@@ -1,0 +1,195 @@
+"""The node's slow work: pushed once, shared only where equal, repaired from damage (P13, P53)."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import fednode.chores as module
+from consensus import effects as fx
+from fednode.chores import Chores, Household
+from fednode.clock import SystemClock
+from fednode.exchange import BodyExchange, ExchangeParts
+from fednode.journal import Journal
+from fednode.sending import BodySender
+from fednode.transport.memory import MemoryHub, MemoryTransport
+from fednode.wire.bodies import ReceiverLimits
+from fednode.wire.counters import Counters
+from fednode.wire.line import Line
+from fednode.wire.pull import PullLimits
+from fednode.wire.topics import topics_of
+from ledger.blobs import Blobs
+from ledger.errors import DecodeError, StorageError
+from ledger.genesis import chain_id
+from ledger.keys import sign
+from ledger.records import BlockKind, Results
+from ledger.state import initial_state
+from tests.support.ledger import contract, keys, update
+from tests.support.network import HeightWatch
+
+CONTRACT = contract(4)
+CHAIN = chain_id(CONTRACT)
+KEYS = keys(4)
+STATE = initial_state(CONTRACT)
+OWN, OTHER, THIRD = 0, 1, 2
+
+
+class House:
+    """Chores with parts that carry nothing away."""
+
+    def __init__(self, folder: Path) -> None:
+        self.watch = HeightWatch()
+        self.fed: list[fx.Input] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        self.blobs = Blobs(folder / "blobs")
+        line = Line(
+            own=OWN,
+            transport=MemoryTransport(MemoryHub(), name="own"),
+            topics=topics_of(CHAIN),
+            public_keys=[key.public_key for key in KEYS],
+            seal=lambda data: data,
+        )
+        clock, counters = SystemClock(), Counters()
+        parts = ExchangeParts(
+            line=line,
+            blobs=self.blobs,
+            sign=lambda request: sign(request, KEYS[OWN], signer=OWN, chain_id=CHAIN),
+            clock=clock,
+            counters=counters,
+            receiver_limits=ReceiverLimits(),
+            pull_limits=PullLimits(),
+        )
+        household = Household(
+            member=OWN,
+            contract=CONTRACT,
+            chain_id=CHAIN,
+            blobs=self.blobs,
+            exchange=BodyExchange(parts),
+            sender=BodySender(line=line, blobs=self.blobs, clock=clock, counters=counters),
+            trainer=None,
+            keep_heights=0,
+            journal=Journal(events=self.watch, contradictions=folder / "contradictions"),
+        )
+        self.chores = Chores(household)
+        self.chores.start(self.fed.append, self.spawn, STATE)
+
+    def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
+        self.tasks.append(asyncio.get_running_loop().create_task(work, name=name))
+        return self.tasks[-1]
+
+    def names(self) -> list[str]:
+        return [task.get_name() for task in self.tasks]
+
+    async def close(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+async def test_only_own_bodies_are_pushed_once_and_only_while_they_can_count(
+    tmp_path: Path,
+) -> None:
+    """Headers of others are repeated by everybody who holds their bodies (rules P11, P35)."""
+    house = House(tmp_path)
+    own = update(CONTRACT, STATE, OWN, KEYS[OWN]).statement
+    other = update(CONTRACT, STATE, OTHER, KEYS[OTHER]).statement
+
+    house.chores.push_once(other)
+    house.chores.push_once(replace(own, height=STATE.height))
+    assert "push update" not in house.names()
+    house.chores.push_once(own)
+    house.chores.push_once(own)
+
+    assert house.names().count("push update") == 1
+    await house.close()
+
+
+async def test_results_are_not_shared_by_trainers_that_name_the_same_body(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trainer that copies another one's header must not change what a view is checked against."""
+    house = House(tmp_path)
+    computed: list[object] = []
+
+    def compute(*arguments: object) -> object:
+        computed.append(arguments[2])
+        return arguments[2]
+
+    monkeypatch.setattr(module, "compute_results", compute)
+    first = update(CONTRACT, STATE, OTHER, KEYS[OTHER])
+    copied = replace(first.statement, trainer=THIRD)
+    copy = sign(copied, KEYS[THIRD], signer=THIRD, chain_id=CHAIN)
+
+    for counted in ([(first, 1)], [(copy, 1)], [(first, 1)]):
+        await house.chores._aggregate(STATE, counted)
+
+    assert computed == [[(first, 1)], [(copy, 1)]]
+    await house.close()
+
+
+async def test_a_wrong_body_that_blocking_power_vouched_for_costs_a_view_and_no_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(tmp_path)
+
+    async def refuse(*arguments: object) -> Results:
+        del arguments
+        raise DecodeError("expected values within bounds")
+
+    monkeypatch.setattr(house.chores, "_compute", refuse)
+    house.chores.begin(
+        fx.BuildBlock(
+            height=1,
+            view=0,
+            kind=BlockKind.AGGREGATE,
+            time_ms=1,
+            haves=(),
+            updates=(),
+            last_certificate=None,
+        ),
+        STATE,
+    )
+    await house.tasks[-1]
+
+    assert house.fed == []
+    text = "height=1 view=0: cannot build a block: expected values within bounds"
+    assert ("error", {"text": text}) in house.watch.events
+    await house.close()
+
+
+async def test_a_body_damaged_on_the_disk_is_fetched_again(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    body = bytes(1000)
+    wanted = house.chores._wanted_model(house.blobs.put(body), 1, ())
+    house.blobs.path(wanted.body_id).write_bytes(bytes(999))
+    reads = 0
+
+    async def read() -> bytes:
+        nonlocal reads
+        reads += 1
+        if reads == 2:
+            return house.blobs.get(wanted.body_id)
+        with pytest.raises(StorageError, match="was damaged"):
+            house.blobs.get(wanted.body_id)
+        asyncio.get_running_loop().call_soon(fetched)
+        raise StorageError("it was damaged")
+
+    def fetched() -> None:
+        house.chores._home.exchange.note_stored(house.blobs.put(body))
+
+    assert await asyncio.wait_for(house.chores._with_bodies([wanted], read), timeout=5) == body
+    await house.close()
+
+
+async def test_a_disk_that_cannot_be_read_stops_the_node(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    wanted = house.chores._wanted_model(house.blobs.put(bytes(1000)), 1, ())
+
+    async def read() -> bytes:
+        raise StorageError("input/output error")
+
+    with pytest.raises(StorageError, match="input/output error"):
+        await house.chores._with_bodies([wanted], read)
+    await house.close()
