@@ -1,7 +1,7 @@
-"""`python -m ledger verify EXPORT --genesis FILE`: an auditor's whole tool (rule P54).
+"""`python -m ledger verify EXPORT` and `check-proof PROOF`: an auditor's whole tool (P54, P55).
 
-Needs nothing but this package, msgpack and pynacl. Exit code 0: every check holds; 1: findings;
-2: wrong usage, or a file that cannot be read.
+Needs nothing but this package, msgpack and pynacl. Exit code 0: every check holds; 1: findings, or
+a proof that does not hold; 2: wrong usage, or a file that cannot be read.
 """
 
 import argparse
@@ -17,16 +17,22 @@ from ledger.audit_report import (
     Plain,
     finding_data,
     finding_line,
+    printable,
     report_data,
     report_lines,
 )
+from ledger.checkpoint import checkpoint_findings, decode_checkpoint
 from ledger.encoding import decode
-from ledger.errors import DecodeError
+from ledger.errors import DecodeError, LedgerError
 from ledger.export import scan_export
 from ledger.findings import Finding
 from ledger.genesis import Genesis
+from ledger.genesis_rules import check_genesis
 from ledger.keys import ED25519, SignatureScheme
 from ledger.model_file import model_findings
+from ledger.proof_report import proven_data, proven_lines
+from ledger.proofs import UpdateProof, check_update_proof
+from ledger.records import Block
 
 EXIT_HOLDS, EXIT_FINDINGS, EXIT_USAGE = 0, 1, 2
 
@@ -34,31 +40,63 @@ EXIT_HOLDS, EXIT_FINDINGS, EXIT_USAGE = 0, 1, 2
 def main(arguments: Sequence[str] | None = None, *, scheme: SignatureScheme = ED25519) -> int:
     """Carry out one command line and return the exit code."""
     options = _parser().parse_args(arguments)
+    names = ("genesis", "export", "proof", "model", "checkpoint")
+    paths: dict[str, Path | None] = {name: getattr(options, name, None) for name in names}
     try:
-        genesis_data = options.genesis.read_bytes()
-        export_data = options.export.read_bytes()
-        model_data = None if options.model is None else options.model.read_bytes()
+        files = {name: path.read_bytes() for name, path in paths.items() if path is not None}
     except OSError as error:
         sys.stderr.write(f"cannot read {error.filename}: {error.strerror}\n")
         return EXIT_USAGE
     try:
-        genesis = decode(Genesis, genesis_data)
+        genesis = decode(Genesis, files["genesis"])
     except DecodeError as error:
         finding = Finding(height=0, field="genesis", rule="P2", text=str(error))
         data: dict[str, Plain] = {"holds": False, "findings": [finding_data(finding)]}
         return _say([finding_line(finding)], data, options)
-    report = verify(genesis, export_data, model_data, scheme=scheme)
+    if options.command == "check-proof":
+        lines, data = check_proof(genesis, files["proof"], files.get("checkpoint"), scheme=scheme)
+        return _say(lines, data, options)
+    report = verify(
+        genesis, files["export"], files.get("model"), files.get("checkpoint"), scheme=scheme
+    )
     return _say(report_lines(report), report_data(report), options)
+
+
+def check_proof(
+    genesis: Genesis,
+    proof_data: bytes,
+    checkpoint_data: bytes | None,
+    *,
+    scheme: SignatureScheme = ED25519,
+) -> tuple[Sequence[str], dict[str, Plain]]:
+    """Check the bytes of a proof; return the outcome in lines for people and as data for JSON."""
+    try:
+        check_genesis(genesis, scheme)
+        known = None if checkpoint_data is None else decode_checkpoint(checkpoint_data)
+        proof = decode(UpdateProof, proof_data)
+        proven = check_update_proof(genesis.contract, proof, checkpoint=known, scheme=scheme)
+    except LedgerError as error:
+        return [f"NOT VALID: {printable(str(error))}"], {"holds": False, "error": str(error)}
+    return proven_lines(genesis.contract, proven), proven_data(genesis.contract, proven)
 
 
 def verify(
     genesis: Genesis,
     export_data: bytes,
     model_data: bytes | None,
+    checkpoint_data: bytes | None = None,
     *,
     scheme: SignatureScheme = ED25519,
 ) -> AuditReport:
-    """Audit the bytes of an export, and of a model file that some block of it should name."""
+    """Audit the bytes of an export.
+
+    Args:
+        genesis: What to check against.
+        export_data: The export.
+        model_data: A model file that some block should name, if there is one.
+        checkpoint_data: A checkpoint that the ledger should contain, if there is one.
+        scheme: How signatures are checked.
+    """
     scan = scan_export(export_data)
     report = audit(genesis, scan.blocks, scan.certificate, scheme=scheme)
     found = list(report.findings)
@@ -70,19 +108,49 @@ def verify(
         found.append(Finding(height=0, field="export", rule="P54", text="the file is empty"))
     if model_data is not None:
         found += model_findings(model_data, genesis.contract, scan.blocks)
+    if checkpoint_data is not None:
+        found += read_checkpoint_findings(genesis, checkpoint_data, scan.blocks, scheme=scheme)
     return replace(report, findings=tuple(found))
+
+
+def read_checkpoint_findings(
+    genesis: Genesis,
+    data: bytes,
+    blocks: Sequence[Block],
+    *,
+    scheme: SignatureScheme = ED25519,
+) -> tuple[Finding, ...]:
+    """Return what is wrong with the bytes of a checkpoint, or with the blocks that it covers."""
+    try:
+        checkpoint = decode_checkpoint(data)
+    except DecodeError as error:
+        return (Finding(height=0, field="checkpoint", rule="P55", text=str(error)),)
+    return checkpoint_findings(genesis.contract, checkpoint, blocks, scheme=scheme)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ledger", description="Check a ledger offline.")
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("verify", help="check every rule on an exported ledger")
-    command.add_argument("export", type=Path, help="file written by the export of a node")
-    command.add_argument(
-        "--genesis", type=Path, required=True, help="the genesis, obtained from a founding member"
+    audit_command = commands.add_parser("verify", help="check every rule on an exported ledger")
+    audit_command.add_argument("export", type=Path, help="file written by the export of a node")
+    audit_command.add_argument(
+        "--model", type=Path, help="a model file that the ledger should name"
     )
-    command.add_argument("--model", type=Path, help="a model file that the ledger should name")
-    command.add_argument("--json", action="store_true", help="print one JSON object")
+    proof_command = commands.add_parser(
+        "check-proof", help="check that a block counted one member's update"
+    )
+    proof_command.add_argument("proof", type=Path, help="file written by 'fednode ledger prove'")
+    for command in (audit_command, proof_command):
+        command.add_argument(
+            "--genesis",
+            type=Path,
+            required=True,
+            help="the genesis, obtained from a founding member",
+        )
+        command.add_argument(
+            "--checkpoint", type=Path, help="a checkpoint obtained elsewhere, to be contained"
+        )
+        command.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
 

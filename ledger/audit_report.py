@@ -83,7 +83,7 @@ def report_lines(report: AuditReport) -> tuple[str, ...]:
     """Return a report as lines of text for a person."""
     contract = report.genesis.contract
     lines = [
-        f"network   {_printable(contract.name)}",
+        f"network   {printable(contract.name)}",
         f"chain id  {report.chain_id.hex()}  (compare it with a copy obtained elsewhere)",
         *(_member_line(number, member) for number, member in enumerate(contract.members)),
     ]
@@ -118,7 +118,7 @@ def finding_data(finding: Finding) -> dict[str, Plain]:
 
 def finding_line(finding: Finding) -> str:
     """Return one finding as `height H field F rule P..: text`."""
-    text = _printable(finding.text)
+    text = printable(finding.text)
     return f"height {finding.height} field {finding.field} rule {finding.rule}: {text}"
 
 
@@ -128,14 +128,14 @@ def _member_line(number: int, member: Member) -> str:
         for name, has_role in (("trainer", member.is_trainer), ("validator", member.is_validator))
         if has_role
     ]
-    name = _printable(member.name)
+    name = printable(member.name)
     return f"member    {number} {name} ({', '.join(roles)}) key {member.public_key.hex()}"
 
 
 def _name(members: tuple[Member, ...], number: int) -> str:
-    return _printable(members[number].name) if number < len(members) else "unknown"
+    return printable(members[number].name) if number < len(members) else "unknown"
 
 
-def _printable(text: str) -> str:
-    """Names come from a file: no line break or terminal escape in them may forge our lines."""
+def printable(text: str) -> str:
+    """Return text without line breaks and terminal escapes, by which a name could forge lines."""
     return "".join(each if each.isprintable() else "?" for each in text)

@@ -21,6 +21,7 @@ References:
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -148,7 +149,7 @@ def check_checkpoint(
 def checkpoint_findings(
     contract: Contract,
     checkpoint: Checkpoint,
-    blocks: tuple[Block, ...],
+    blocks: Sequence[Block],
     *,
     scheme: SignatureScheme = ED25519,
 ) -> tuple[Finding, ...]:

@@ -155,7 +155,7 @@ def test_a_ledger_that_was_cut_off_or_forked_is_found(made: Chain) -> None:
         ("\n4\n", "\n-4\n", "expected the lines"),
         ("\n4\n", "\n0\n", "expected the lines"),
         ("\n\n", "\nextension\n\n", "expected an empty line"),
-        ("\n\n", "\n", "expected an empty line"),
+        ("\n\n", "\n", "expected at least 5 lines"),
         ("=\n\n", "\n\n", "the root is not base64"),
         ("\u2014 fednode", "- fednode", "signature line 1 is not"),
         ("\u2014 fednode", "\u2014 fed\u2003node", "signature line 1 is not"),
