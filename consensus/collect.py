@@ -76,6 +76,10 @@ class Collection:
         if self.held.setdefault(trainer, digest) == digest:
             self.headers[digest] = update
 
+    def size(self) -> int:
+        """Return how many headers, bodies and HAVE lists are here; grows with each new one."""
+        return len(self.headers) + len(self.held) + len(self.haves)
+
     def entries(self) -> tuple[HaveEntry, ...]:
         """Return what this node holds, as its HAVE list says it."""
         return tuple(

@@ -52,6 +52,7 @@ class Height:
             collection=Collection(desk.contract, desk.state, heard),
             tally=Tally(validators),
         )
+        self._has_news = True
 
     def start(self) -> None:
         """Start to collect (rule P10)."""
@@ -85,25 +86,39 @@ class Height:
                 self._count(own)
 
     def run(self) -> Decide | None:
-        """Apply the rules until none applies, or the height is decided."""
+        """Apply the rules until none applies, or the height is decided.
+
+        Most of what peers say was said before. Rules see the record and the facts alone, so after
+        something that changed neither there is nothing to try.
+        """
+        if not self._has_news:
+            return None
         self._try_have()
         while True:
             record = self.desk.record
             self.facts.latest_ms = acts.latest_time_ms(self.desk)
             action = rules.next_action(record, self.facts)
-            if action is None or isinstance(action, Decide):
+            if action is None:
+                self._has_news = False
+                return None
+            if isinstance(action, Decide):
                 return action
             acts.perform(action, self.facts, self.desk)
 
     def hear_update(self, update: Signed[UpdateHeader], *, is_held: bool) -> None:
         """Keep a trainer's header; list it when its body is here (rules P10, P11)."""
+        collection = self.facts.collection
+        known = collection.size()
         acts.hear_update(update, self.facts, self.desk)
         if is_held:
-            self.facts.collection.hold(update)
+            collection.hold(update)
+        self._has_news |= collection.size() != known
 
     def hear_have(self, have: Signed[HaveList]) -> None:
         """Keep a validator's HAVE list (rule P11)."""
+        known = self.facts.collection.size()
         acts.hear_have(have, self.facts, self.desk)
+        self._has_news |= self.facts.collection.size() != known
 
     def hear_proposal(self, offer: ProposalMessage) -> None:
         """Keep a proposal and its block if it is its proposer's (rules P22, P23, P34)."""
@@ -113,6 +128,7 @@ class Height:
             where = f"height={proposal.height} view={proposal.view} member={signer}"
             self.desk.notice(f"{where}: a proposal by a member that does not lead", is_error=False)
             return
+        self._has_news = True
         self.facts.tally.note_view(signer, proposal.view)
         first = self.facts.proposals.of_view.get(proposal.view)
         if first is not None and first.proposal.statement != proposal:
@@ -160,6 +176,7 @@ class Height:
 
     def built(self, answer: BlockBuilt) -> None:
         """Propose the block that was built, unless its view is over (rule P20)."""
+        self._has_news = True
         record = self.desk.record
         header = answer.block.header
         if answer.view != record.view or record.step is not Step.PROPOSE:
@@ -181,6 +198,7 @@ class Height:
 
     def checked(self, answer: BlockChecked) -> None:
         """Take over the result of recomputing a block; late results count (rule P13)."""
+        self._has_news = True
         held = self.facts.block(answer.block_id)
         if held is None or held.status is not BlockStatus.CHECKING:
             return
@@ -191,6 +209,7 @@ class Height:
 
     def timeout(self, timer: Timer) -> None:
         """Act on a timer of this height (rules P11, P12, P30, P33)."""
+        self._has_news = True
         match timer.kind:
             case TimerKind.COLLECT:
                 self._sign_have()
@@ -233,6 +252,7 @@ class Height:
         )
 
     def _count_certificate(self, certificate: QuorumCertificate) -> None:
+        self._has_news = True
         self.facts.tally.add_certificate(certificate)
         for vote in votes_of(certificate, self.facts.validators):
             self._count(vote)
@@ -243,6 +263,7 @@ class Height:
             self.desk.emit(Halt(reason=foreign))
             return
         addition = self.facts.tally.add(vote, view=self.desk.record.view)
+        self._has_news |= addition.is_new
         if addition.contradicted is not None:
             acts.report_vote(vote, addition.contradicted, self.desk)
 
