@@ -1,7 +1,9 @@
 """From bytes of anybody to verified inputs: open, decode, verify, or count and drop."""
 
 import logging
-from typing import TypeAlias
+from collections import OrderedDict
+from hashlib import sha256
+from typing import Final, TypeAlias
 
 from consensus.effects import Input
 from consensus.verification import verify_message
@@ -16,6 +18,8 @@ from ledger.keys import ED25519, SignatureScheme, Verified, verify
 
 logger = logging.getLogger(__name__)
 
+SEEN_MAX: Final = 16_384
+"""Digests of received payloads that are remembered, newest last."""
 Arrival: TypeAlias = Input | Verified[PullRequest] | tuple[BodyPacket, int | None]
 
 
@@ -44,6 +48,7 @@ class MessageInbox:
         self._keyring = keyring
         self._counters = counters
         self._scheme = scheme
+        self._seen: OrderedDict[bytes, None] = OrderedDict()
 
     def open(self, payload: bytes) -> Arrival | None:
         """Return what an envelope holds, or None after counting why it was dropped.
@@ -53,6 +58,9 @@ class MessageInbox:
         if len(payload) > PAYLOAD_BYTES_WISH:
             error = DecodeError(f"expected {PAYLOAD_BYTES_WISH} bytes at most, got {len(payload)}")
             self._drop("payload_bytes", error)
+            return None
+        if self._is_replayed(payload):
+            self._counters.add("replayed")
             return None
         try:
             opened = open_envelope(payload, self._keyring)
@@ -64,6 +72,20 @@ class MessageInbox:
         except (DecodeError, SignatureError, CertificateError) as error:
             self._drop(type(error).__name__, error)
             return None
+
+    def _is_replayed(self, payload: bytes) -> bool:
+        """Whether these very bytes came before (rule P91).
+
+        What a member says again is sealed under a fresh nonce, so only a broker repeats bytes.
+        """
+        digest = sha256(payload).digest()
+        if digest in self._seen:
+            self._seen.move_to_end(digest)
+            return True
+        self._seen[digest] = None
+        if len(self._seen) > SEEN_MAX:
+            self._seen.popitem(last=False)
+        return False
 
     def _read(self, opened: Opened) -> Arrival:
         message = decode_plaintext(opened.plaintext)

@@ -1,0 +1,104 @@
+"""From bytes of anybody to verified inputs: what is read, what is dropped and counted."""
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from consensus.effects import VoteReceived
+from consensus.messages import VoteMessage
+from fednode import inbox as inbox_module
+from fednode.inbox import MessageInbox
+from fednode.transport.base import PAYLOAD_BYTES_WISH
+from fednode.wire.counters import Counters
+from fednode.wire.envelope import Keyring, NetworkKey, seal
+from fednode.wire.messages import encode_plaintext
+from ledger.genesis import chain_id
+from ledger.keys import Signed, sign
+from ledger.records import FRESH, Phase, Vote
+from tests.support.ledger import contract, digest, keys
+
+CONTRACT = contract(4)
+KEYRING = Keyring(NetworkKey(key=digest("network key")))
+VOTE = Vote(phase=Phase.COMMIT, height=1, view=0, valid_view=FRESH, block_id=digest("block"))
+
+
+def signed_vote(signer: int = 1) -> Signed[Vote]:
+    return sign(VOTE, keys(4)[1], signer=signer, chain_id=chain_id(CONTRACT))
+
+
+def sealed(vote: Signed[Vote], keyring: Keyring = KEYRING) -> bytes:
+    plaintext = encode_plaintext(VoteMessage(vote=vote, reason=""))
+    return seal(plaintext, keyring, nonce_source=os.urandom)
+
+
+def make_inbox() -> tuple[MessageInbox, Counters]:
+    counters = Counters()
+    inbox = MessageInbox(
+        contract=CONTRACT, chain_id=chain_id(CONTRACT), keyring=KEYRING, counters=counters
+    )
+    return inbox, counters
+
+
+def test_a_vote_that_its_member_signed_arrives_verified() -> None:
+    inbox, counters = make_inbox()
+
+    arrival = inbox.open(sealed(signed_vote()))
+
+    assert isinstance(arrival, VoteReceived)
+    assert arrival.vote.statement == VOTE
+    assert counters.all() == ()
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (bytes(PAYLOAD_BYTES_WISH + 1), "payload_bytes"),
+        (bytes(200), "envelope"),
+        (sealed(signed_vote(), Keyring(NetworkKey(key=bytes(32)))), "envelope"),
+        (seal(b"\x91\x07", KEYRING, nonce_source=os.urandom), "DecodeError"),
+        (sealed(signed_vote(signer=2)), "SignatureError"),
+        (sealed(signed_vote(signer=9)), "SignatureError"),
+        (sealed(replace(signed_vote(), signature=bytes(64))), "SignatureError"),
+    ],
+    ids=[
+        "too long",
+        "no envelope",
+        "other key",
+        "no message",
+        "other member",
+        "stranger",
+        "forged",
+    ],
+)
+def test_what_cannot_be_believed_is_counted_and_dropped(payload: bytes, reason: str) -> None:
+    inbox, counters = make_inbox()
+
+    assert inbox.open(payload) is None
+    assert counters.all() == ((reason, 1),)
+
+
+def test_bytes_that_a_broker_replays_are_not_read_again_but_what_a_member_repeats_is() -> None:
+    """Rule P91: handlers are idempotent, and duplicates are found by hash."""
+    inbox, counters = make_inbox()
+    payload = sealed(signed_vote())
+
+    first, replayed = inbox.open(payload), inbox.open(payload)
+    repeated = inbox.open(sealed(signed_vote()))
+
+    assert first is not None
+    assert replayed is None
+    assert repeated is not None
+    assert counters.all() == (("replayed", 1),)
+
+
+def test_the_memory_for_replays_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule P37."""
+    monkeypatch.setattr(inbox_module, "SEEN_MAX", 2)
+    inbox, counters = make_inbox()
+    payloads = [sealed(signed_vote()) for _ in range(3)]
+
+    for payload in (*payloads, payloads[0]):
+        assert inbox.open(payload) is not None
+
+    assert counters.of("replayed") == 0
