@@ -51,9 +51,9 @@ class Past:
     def hear_certificate(self, certificate: QuorumCertificate) -> None:
         """Merge the COMMITs of another node's certificate of the last block (rule P40)."""
         tip = self._desk.tip_certificate
-        if tip is None or certificate.vote != tip.vote:
+        if tip is None or set(certificate.positions) <= set(tip.positions):
             return
-        if set(certificate.positions) <= set(tip.positions):
+        if certificate.vote != tip.vote:
             return
         validators = self._desk.state.previous_validators
         try:

@@ -6,7 +6,8 @@ durable before the signature leaves.
 """
 
 from dataclasses import dataclass, replace
-from typing import TypeAlias, TypeVar
+from functools import lru_cache
+from typing import Final, TypeAlias, TypeVar
 
 from consensus.errors import SigningRefusedError
 from consensus.record import Lock, SafetyRecord, Slot, SlotKind, Step
@@ -14,6 +15,9 @@ from ledger import keys
 from ledger.encoding import decode, encode
 from ledger.keys import Key, Signed
 from ledger.records import NIL, HaveList, Phase, Proposal, UpdateHeader, Vote
+
+STATEMENTS_KEPT: Final = 16
+"""Statements of each kind that are kept decoded; a record has at most two of a kind."""
 
 SlotStatement: TypeAlias = UpdateHeader | HaveList | Proposal | Vote
 SlotStatementT = TypeVar("SlotStatementT", bound=SlotStatement)
@@ -69,25 +73,24 @@ class Signer:
     def stored_update(self) -> Signed[UpdateHeader] | None:
         """Return the newest UPDATE header this node signed."""
         slot = self.record.slot(SlotKind.UPDATE)
-        return None if slot is None else self._stored(UpdateHeader, slot)
+        return None if slot is None else self._signed(_update(slot.statement), slot)
 
     def stored_have(self) -> Signed[HaveList] | None:
         """Return the newest HAVE list this node signed."""
         slot = self.record.slot(SlotKind.HAVE)
-        return None if slot is None else self._stored(HaveList, slot)
+        return None if slot is None else self._signed(_have(slot.statement), slot)
 
     def stored_proposal(self) -> Signed[Proposal] | None:
         """Return the newest proposal this node signed."""
         slot = self.record.slot(SlotKind.PROPOSAL)
-        return None if slot is None else self._stored(Proposal, slot)
+        return None if slot is None else self._signed(_proposal(slot.statement), slot)
 
     def stored_vote(self, phase: Phase) -> Signed[Vote] | None:
         """Return the newest vote of one phase this node signed."""
         slot = self.record.slot(_SLOT_OF_PHASE[phase])
-        return None if slot is None else self._stored(Vote, slot)
+        return None if slot is None else self._signed(_vote(slot.statement), slot)
 
-    def _stored(self, kind: type[SlotStatementT], slot: Slot) -> Signed[SlotStatementT]:
-        statement = decode(kind, slot.statement)
+    def _signed(self, statement: SlotStatementT, slot: Slot) -> Signed[SlotStatementT]:
         return Signed(statement=statement, signer=self.member, signature=slot.signature)
 
     def _check_not_back(self, kind: SlotKind, position: tuple[int, int]) -> None:
@@ -148,6 +151,29 @@ _MUST_BE_BEFORE = {
     SlotKind.PREPARE: (SlotKind.PREPARE, SlotKind.COMMIT),
     SlotKind.COMMIT: (SlotKind.COMMIT,),
 }
+
+
+# The statements in the slots are read again at every height and in every rebroadcast period.
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT)
+def _update(data: bytes) -> UpdateHeader:
+    return decode(UpdateHeader, data)
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT)
+def _have(data: bytes) -> HaveList:
+    return decode(HaveList, data)
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT)
+def _proposal(data: bytes) -> Proposal:
+    return decode(Proposal, data)
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT)
+def _vote(data: bytes) -> Vote:
+    return decode(Vote, data)
 
 
 def _with_slot(record: SafetyRecord, slot: Slot) -> SafetyRecord:

@@ -5,6 +5,7 @@ a signature. `Verified[T]` is what the rest of the program accepts; only `verify
 a forgotten signature check is a type error.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Final, Generic, Protocol, TypeVar
@@ -17,13 +18,15 @@ from ledger.encoding import U16, Signature, domain_tag, fixed_bytes
 from ledger.errors import SignatureError
 
 SEED_BYTES = 32
+SIGNING_BYTES_KEPT: Final = 256
+"""Statements whose signed bytes are kept; the longest, HAVE lists, take 50 KiB each."""
 REMEMBERED_MAX: Final = 2**14
 """Valid signatures remembered: all votes of some views of the largest network."""
 REMEMBERED_BYTES_MAX: Final = 256
 """Longest signed bytes that are remembered; those of a vote or a header are shorter."""
 
 
-class Statement(Protocol):
+class Statement(Hashable, Protocol):
     """A record that members sign: `TAG` is its kind and version in the signed bytes."""
 
     TAG: ClassVar[str]
@@ -130,6 +133,7 @@ class Verified(Generic[T_co]):
 _TOKEN: Final = object()
 
 
+@lru_cache(maxsize=SIGNING_BYTES_KEPT)  # equal votes of all validators have equal bytes
 def signing_bytes(statement: Statement, chain_id: bytes) -> bytes:
     """Return what a signature on `statement` covers: tag, chain id, fixed layout (rule P3)."""
     return domain_tag(statement.TAG) + chain_id + fixed_bytes(statement)

@@ -211,9 +211,7 @@ class QuorumCertificate:
     @property
     def positions(self) -> tuple[int, ...]:
         """The positions of the signers in the height's validator set, ascending."""
-        return tuple(
-            8 * i + bit for i, byte in enumerate(self.bitmap) for bit in range(8) if byte >> bit & 1
-        )
+        return _set_bits(self.bitmap)
 
     def __post_init__(self) -> None:
         """Refuse an impossible vote and a bitmap that does not fit the signatures."""
@@ -325,6 +323,13 @@ def check_ascending(numbers: list[int], what: str) -> None:
     """
     if any(left >= right for left, right in pairwise(numbers)):
         raise DecodeError(f"expected {what} in strictly ascending member order, got {numbers}")
+
+
+@lru_cache(maxsize=1024)  # the few bitmaps of a height are asked for again and again
+def _set_bits(bitmap: bytes) -> tuple[int, ...]:
+    return tuple(
+        8 * i + bit for i, byte in enumerate(bitmap) for bit in range(8) if byte >> bit & 1
+    )
 
 
 def _check_valid_view(vote: Vote | QuorumCertificate) -> None:
