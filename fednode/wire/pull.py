@@ -28,6 +28,7 @@ class PullLimits:
 
     Attributes:
         push_grace_ms: Silence on a pushed body before the first request.
+        busy_grace_ms: The same while packets of other bodies arrive: then it waits in the queue.
         answer_timeout_ms: Silence after a request before the next responder is asked.
         backoff_max_ms: Longest wait for an answer; it doubles each time all responders failed.
         request_bytes_max: Most that one request asks for.
@@ -38,6 +39,7 @@ class PullLimits:
     """
 
     push_grace_ms: int = 1_000
+    busy_grace_ms: int = 5_000
     answer_timeout_ms: int = 2_000
     backoff_max_ms: int = 30_000
     request_bytes_max: int = 16 * 2**20
@@ -62,6 +64,8 @@ class _Want:
     height: int
     responders: list[int]
     due_ms: int
+    heard_ms: int  # when something of it last arrived, or when it was first wanted
+    waits_for_push: bool
     turn: int = 0  # requests without an answer; chooses the responder
     missing: Missing = field(default_factory=Missing)
     whole: tuple[GranuleRange, ...] = WHOLE_BODY
@@ -120,7 +124,14 @@ class PullPlanner:
         if want is None:
             due_ms = now_ms + (self._limits.push_grace_ms if is_pushed else 0)
             whole = (GranuleRange(first=0, count=granules_in(total_bytes)),)
-            want = _Want(height=height, responders=[], due_ms=due_ms, whole=whole)
+            want = _Want(
+                height=height,
+                responders=[],
+                due_ms=due_ms,
+                heard_ms=now_ms,
+                waits_for_push=is_pushed,
+                whole=whole,
+            )
             self._wants[body_id] = want
         want.height = max(want.height, height)
         for member in responders:
@@ -143,6 +154,8 @@ class PullPlanner:
         if want is None or missing == want.missing:
             # Packets that bring nothing must not put off the next request.
             return
+        want.heard_ms = now_ms
+        self._put_off_others(now_ms)
         if want.asked in missing.refused:
             # The responder sent wrong bytes: ask the next one at once.
             want.release(now_ms)
@@ -181,6 +194,14 @@ class PullPlanner:
         """Return the member that is being asked for a body, if any."""
         want = self._wants.get(body_id)
         return None if want is None else want.asked
+
+    def _put_off_others(self, now_ms: int) -> None:
+        """Bodies that are pushed at the same time share the line: the silence of one is no loss."""
+        for each in self._wants.values():
+            if each.waits_for_push and each.due_ms > now_ms:
+                patience_ms = each.heard_ms + self._limits.busy_grace_ms
+                due_ms = min(now_ms + self._limits.push_grace_ms, patience_ms)
+                each.due_ms = max(each.due_ms, due_ms)
 
     def _request(self, body_id: bytes, want: _Want, now_ms: int) -> PullRequest | None:
         limits = self._limits

@@ -39,6 +39,22 @@ def test_nobody_is_asked_while_the_push_may_still_arrive() -> None:
     assert [each.responder for each in plan.due(1800)] == [TRAINER]
 
 
+def test_bodies_that_are_pushed_together_wait_for_each_other_but_not_for_ever() -> None:
+    plan = planner(push_grace_ms=1000, busy_grace_ms=2500)
+    plan.want(ID, height=1, responders=[TRAINER], now_ms=0)
+    plan.want(OTHER_ID, height=1, responders=[HOLDER], now_ms=0)
+
+    for packet in range(1, 6):
+        asked = plan.due(packet * 800)
+        plan.progress(OTHER_ID, some(packet, 5), now_ms=packet * 800)
+        expected = [] if packet * 800 < 2500 else [(TRAINER, ID)]
+        assert [(each.responder, each.body_id) for each in asked] == expected
+        if asked:
+            break
+    else:
+        pytest.fail("the first body was never asked for")
+
+
 def test_the_trainer_is_asked_first_and_then_every_holder_in_turn() -> None:
     plan = planner(push_grace_ms=0, answer_timeout_ms=100)
     plan.want(ID, height=4, responders=[TRAINER, ME], now_ms=0)
