@@ -81,19 +81,34 @@ def compute_results(
     Raises:
         DecodeError: If a body is not what its header says; an honest holder would have refused it.
     """
-    tensors = contract.model.tensors
     bodies = [
         checked.get(update.statement.update_id) or load_update(contract, update.statement, blobs)
         for update, _ in counted
     ]
-    rows = [_integers(decode_update_body(body, tensors)) for body in bodies]
-    outcome = aggregate(rule_of(contract), rows, [weight for _, weight in counted])
-    parameters = apply_delta(load_model(contract, blobs, state.model_id), outcome.delta)
-    body = encode_model_body(tensors, parameters.astype("<i4", copy=False).tobytes())
-    flags = [Flag.OUTLIER if flagged else Flag.REGULAR for flagged in outcome.flags]
+    base = blobs.get(state.model_id)
+    flags, body = aggregate_bodies(contract, [weight for _, weight in counted], base, bodies)
     return aggregate_results(
         counted, flags, model_id=blobs.put(body), optimizer_id=state.optimizer_id
     )
+
+
+def aggregate_bodies(
+    contract: Contract, weights: Sequence[int], base: bytes, bodies: Sequence[bytes]
+) -> tuple[tuple[Flag, ...], bytes]:
+    """Return the outlier flags of updates, and the body of the model that they make.
+
+    Args:
+        contract: Names the rule.
+        weights: Contribution weights, one per update.
+        base: Body of the model that the updates change.
+        bodies: Bodies of the updates, in member order, each checked.
+    """
+    tensors = contract.model.tensors
+    rows = [_integers(decode_update_body(body, tensors)) for body in bodies]
+    outcome = aggregate(rule_of(contract), rows, weights)
+    parameters = apply_delta(_integers(decode_model_body(base, tensors)), outcome.delta)
+    body = encode_model_body(tensors, parameters.astype("<i4", copy=False).tobytes())
+    return tuple(Flag.OUTLIER if flagged else Flag.REGULAR for flagged in outcome.flags), body
 
 
 def check_results(expected: Results, claimed: Results) -> None:

@@ -1,8 +1,10 @@
 """What an audit says: to a person in lines, to a program as plain data (rule P54)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from ledger.deep import DeepOutcome
 from ledger.findings import Finding
 from ledger.genesis import Genesis, Member, chain_id
 from ledger.records import Block, block_id
@@ -10,6 +12,9 @@ from ledger.records import Block, block_id
 Plain: TypeAlias = "bool | int | str | list[Plain] | dict[str, Plain]"
 """What JSON can say without floats."""
 
+SHOWS_UPDATES: Final = (
+    "this audit read the update that each hospital sent; updates can give away facts about rows"
+)
 LIMITS: Final = (
     "that these are all blocks: a ledger cut off after any block verifies as well; compare the"
     " last height with a member's",
@@ -30,6 +35,7 @@ class AuditReport:
         tip: The last of them, None without blocks.
         signers: Numbers of the members that signed the tip's certificate.
         findings: Everything that is wrong, in the order of the heights.
+        deep: What was recomputed; None for a light audit.
     """
 
     genesis: Genesis
@@ -37,11 +43,30 @@ class AuditReport:
     tip: Block | None
     signers: tuple[int, ...]
     findings: tuple[Finding, ...]
+    deep: DeepOutcome | None = None
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.findings
+        """Whether nothing is wrong, and nothing is left out that was to be recomputed."""
+        return not self.findings and (self.deep is None or self.deep.is_complete)
+
+    @property
+    def results(self) -> str:
+        """How far the results of training are vouched for, in words."""
+        if self.deep is None:
+            return "as certified, not recomputed"
+        if self.deep.is_complete:
+            return f"recomputed from the updates in {len(self.deep.recomputed)} training rounds"
+        return (
+            f"recomputed from the updates in {len(self.deep.recomputed)} training rounds, and not"
+            f" at heights {heights_text(self.deep.missing)}, of which bodies are missing"
+        )
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What the audit cannot know."""
+        is_recomputed = self.deep is not None and self.deep.is_complete
+        return LIMITS[:-1] if is_recomputed else LIMITS
 
     @property
     def chain_id(self) -> bytes:
@@ -73,9 +98,11 @@ def report_data(report: AuditReport) -> dict[str, Plain]:
         "model_id": "" if tip is None else tip.results.model_id.hex(),
         "members": members,
         "signers": list(report.signers),
-        "results": "as certified, not recomputed",
+        "results": report.results,
+        "recomputed": [] if report.deep is None else list(report.deep.recomputed),
+        "missing": [] if report.deep is None else list(report.deep.missing),
         "findings": [finding_data(each) for each in report.findings],
-        "cannot_know": list(LIMITS),
+        "cannot_know": list(report.limits),
     }
 
 
@@ -96,14 +123,42 @@ def report_lines(report: AuditReport) -> tuple[str, ...]:
             f"blocks    {report.blocks}, the last of height {header.height}"
             f" after {header.training_round} training rounds: {block_id(header).hex()}",
             f"signers   of the last block: {names or 'none'}",
-            f"model     {header.results.model_id.hex()}, as certified, not recomputed",
+            f"model     {header.results.model_id.hex()}",
+            f"results   {report.results}",
         ]
+    if report.deep is not None:
+        lines.append(f"note      {SHOWS_UPDATES}")
     lines.append("This audit cannot know:")
-    lines += [f"  - {limit}" for limit in LIMITS]
+    lines += [f"  - {limit}" for limit in report.limits]
     lines += [finding_line(each) for each in report.findings]
-    count = len(report.findings)
-    lines.append("every check holds" if report.holds else f"NOT VALID: {count} findings")
+    lines.append(_verdict(report))
     return tuple(lines)
+
+
+def _verdict(report: AuditReport) -> str:
+    if report.holds:
+        return "every check holds"
+    if report.findings:
+        return f"NOT VALID: {len(report.findings)} findings"
+    assert report.deep is not None  # else it would hold
+    missing = heights_text(report.deep.missing)
+    return f"NOT RECOMPUTED: bodies of heights {missing} are missing; what was checked holds"
+
+
+def heights_text(heights: Sequence[int]) -> str:
+    """Return heights in words, neighbours drawn together.
+
+    Examples:
+        >>> heights_text([1, 2, 3, 7, 9, 10])
+        '1-3, 7, 9-10'
+    """
+    spans: list[list[int]] = []
+    for height in heights:
+        if spans and spans[-1][1] == height - 1:
+            spans[-1][1] = height
+        else:
+            spans.append([height, height])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
 
 
 def finding_data(finding: Finding) -> dict[str, Plain]:

@@ -1,4 +1,7 @@
-"""`fednode ledger`: look at a ledger, check it, and write it to one file."""
+"""`fednode ledger`: look at a ledger, check it, and write it to one file.
+
+Its other commands are in `fednode.cli.ledger_proofs` and `fednode.cli.ledger_tools`.
+"""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -6,23 +9,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fednode.cli import ledger_proofs, ledger_tools
 from fednode.cli.failures import ExitCode
+from fednode.cli.ledger_options import CheckpointOption, GenesisOption, Source
 from fednode.cli.output import JsonOption, print_json, print_pairs, print_table
 
 if TYPE_CHECKING:
     from fednode.cli.ledger_views import BlockView, Content
     from ledger.audit_report import AuditReport
+    from ledger.records import Block
 
 app = typer.Typer(
-    name="ledger", no_args_is_help=True, help="Look at a ledger, check it, write it to a file."
+    name="ledger", no_args_is_help=True, help="Look at a ledger, check it, prove from it, move it."
 )
-Source = Annotated[
-    Path, typer.Argument(help="A member's folder, or a file that 'export' wrote.", metavar="LEDGER")
-]
-GenesisOption = Annotated[
-    Path | None,
-    typer.Option("--genesis", help="The genesis, from a founding member.", metavar="FILE"),
-]
+app.command()(ledger_proofs.checkpoint)
+app.command()(ledger_proofs.prove)
+app.command("check-proof")(ledger_proofs.check_proof)
+app.command()(ledger_proofs.forensics)
+app.command()(ledger_tools.diff)
+app.command("import")(ledger_tools.import_ledger)
+app.command()(ledger_tools.prune)
 
 
 @app.command()
@@ -100,20 +106,32 @@ def verify(
     model: Annotated[
         Path | None, typer.Option(help="Model file that the ledger should name.", metavar="FILE")
     ] = None,
+    checkpoint: CheckpointOption = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Recompute all results from the bodies of updates.")
+    ] = False,
+    bodies: Annotated[
+        Path | None,
+        typer.Option(help="Member's folder with the bodies, for a file.", metavar="DIR"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every rule on a ledger, offline. Exit code 0: all holds; 1: findings; 2: wrong usage.
+    """Check every rule on a ledger, offline. Exit code 0: all holds; 1: not all; 2: wrong usage.
 
-    A folder is checked against its own genesis unless another one is named.
+    A folder is checked against its own genesis unless another one is named. With --deep the results
+    of every training round are computed again from the update of each hospital, which the auditor
+    so gets to see; heights whose bodies are not here are listed, and the exit code is then 1.
 
     Example: fednode ledger verify ledger.fed --genesis genesis.fed --model model.safetensors
     """
+    from fednode.cli.ledger_audit import Companions, audit_source
     from ledger.audit_report import report_data, report_lines
     from ledger.errors import StorageError
     from ledger.findings import Finding
 
     try:
-        report = _audit(source, genesis, model)
+        companions = Companions(model=model, checkpoint=checkpoint)
+        report, blocks = audit_source(source, genesis, companions)
     except StorageError as error:
         finding = Finding(height=0, field="storage", rule="P53", text=str(error))
         if as_json:
@@ -121,6 +139,8 @@ def verify(
         else:
             print(f"{finding.line}\nNOT VALID: the ledger cannot be read")
         raise typer.Exit(ExitCode.NO) from None
+    if deep and report.holds:
+        report = _deepened(report, blocks, _bodies_folder(source, bodies))
     if as_json:
         print_json(report_data(report))
     else:
@@ -152,31 +172,23 @@ def export(
     print(f"{out}: blocks 1 to {height}, {len(data)} bytes")
 
 
-def _audit(source: Path, genesis: Path | None, model: Path | None) -> "AuditReport":
-    from fednode.cli.ledger_views import read_content
+def _bodies_folder(source: Path, bodies: Path | None) -> Path:
+    from fednode.cli.ledger_views import is_file_of_ledger
     from fednode.errors import ConfigError
-    from fednode.founding.genesis_files import decode_genesis, read_public_file
-    from ledger.__main__ import verify as verify_export
-    from ledger.audit import audit
-    from ledger.model_file import model_findings
 
-    model_data = None if model is None else read_public_file(model, "a model file")
-    if source.is_file() and source.suffix != ".toml":
-        if genesis is None:
-            raise ConfigError(
-                "expected --genesis for an exported file, got none; obtain the genesis from a "
-                "founding member, not from whoever gave you the ledger"
-            )
-        contract = decode_genesis(genesis)
-        return verify_export(contract, read_public_file(source, "an exported ledger"), model_data)
-    content = read_content(source, None)
-    assert content.genesis is not None  # a folder has one
-    against = content.genesis if genesis is None else decode_genesis(genesis)
-    report = audit(against, content.blocks, content.certificate)
-    if model_data is None:
-        return report
-    found = model_findings(model_data, against.contract, content.blocks)
-    return replace(report, findings=(*report.findings, *found))
+    if bodies is None and is_file_of_ledger(source):
+        raise ConfigError(
+            "expected --bodies for a deep audit of an exported file, got none; name the folder of "
+            "a member, whose node keeps the updates (node.keep_heights)"
+        )
+    return source if bodies is None else bodies
+
+
+def _deepened(report: "AuditReport", blocks: "tuple[Block, ...]", folder: Path) -> "AuditReport":
+    from fednode.deep_audit import deep_audit
+
+    outcome = deep_audit(report.genesis.contract, blocks, folder)
+    return replace(report, deep=outcome, findings=(*report.findings, *outcome.findings))
 
 
 def _print_block(content: "Content", view: "BlockView") -> None:

@@ -83,7 +83,7 @@ def read_content(source: Path, genesis_path: Path | None) -> Content:
         StorageError: If the folder's ledger is damaged.
     """
     genesis = load_genesis(genesis_path) if genesis_path is not None else None
-    if source.is_file() and source.suffix != ".toml":
+    if is_file_of_ledger(source):
         blocks, certificate = read_export(source.read_bytes())
         return Content(genesis=genesis, blocks=blocks, certificate=certificate)
     with open_ledger(source) as ledger:
@@ -93,6 +93,11 @@ def read_content(source: Path, genesis_path: Path | None) -> Content:
             blocks=tuple(ledger.blocks(1, head)),
             certificate=ledger.certificate_at(head) if head else None,
         )
+
+
+def is_file_of_ledger(source: Path) -> bool:
+    """Return whether a user named an exported file, and not a member's folder or node.toml."""
+    return source.is_file() and source.suffix != ".toml"
 
 
 def export_bytes(content: Content, through: int) -> bytes:
