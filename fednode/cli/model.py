@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fednode.cli import data_options as option
-from fednode.cli.output import JsonOption, print_json, print_pairs
+from fednode.cli.ledger_options import GenesisOption
+from fednode.cli.output import JsonOption, print_json, print_pairs, print_table
 
 if TYPE_CHECKING:
     from fednode.learning.rows import Rows
@@ -48,6 +49,49 @@ def export(
     model = decode_model_file(data)
     made = dict(model.metadata)["height"]
     print(f"{out}: model {model.model_id.hex()} of height {made}, {len(data)} bytes")
+
+
+@app.command()
+def card(
+    model: Annotated[Path, typer.Argument(help="File that 'export' wrote.", metavar="MODEL")],
+    *,
+    ledger: Annotated[
+        Path,
+        typer.Option(help="A member's folder, or a file of 'ledger export'.", metavar="LEDGER"),
+    ],
+    genesis: GenesisOption = None,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where a model comes from: who contributed, with which weights, who signed, which terms.
+
+    The ledger is audited first, and the model must be one that it names.
+
+    Example: fednode model card model.safetensors --ledger ledger.fed --genesis genesis.fed
+    """
+    from fednode.cli.ledger_audit import read_valid
+    from fednode.errors import ConfigError
+    from fednode.founding.genesis_files import read_public_file
+    from fednode.cli.model_card import card_sections, markdown, model_card
+    from ledger.model_file import decode_model_file, model_findings
+
+    of, content = read_valid(ledger, genesis)
+    data = read_public_file(model, "a model file")
+    found = model_findings(data, of.contract, content.blocks)
+    if found:
+        raise ConfigError(
+            f"expected a model that this ledger names at {model}, got: {found[0].text}; export it "
+            "again, or name the ledger of its network"
+        )
+    made = model_card(of.contract, content.blocks, content.certificate, decode_model_file(data))
+    if as_json:
+        print_json(made)
+    elif as_markdown:
+        print(markdown(made))
+    else:
+        for section in card_sections(made):
+            print_table(section.columns or ("", ""), section.rows, title=section.title)
+            print()
 
 
 @app.command()
