@@ -84,12 +84,20 @@ Signature = Annotated[bytes, Octets(64, 64)]
 Name = Annotated[str, Characters(64)]
 
 
+Reader: TypeAlias = Callable[[object, str], object]
+"""Makes a field or record of an unpacked value; the text is the path that its errors begin with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """How one annotated type is written to a value, read back, and laid out for signing."""
+    """How one annotated type is written to a value, read back, and laid out for signing.
+
+    `from_value` takes the path that its errors begin with. What is inside a record or list is read
+    with an empty path, and the path is put together only when there is an error.
+    """
 
     to_value: Callable[[object], Value]
-    from_value: Callable[[object, str], object]
+    from_value: Reader
     to_fixed: Callable[[object], bytes]
 
 
@@ -217,20 +225,22 @@ def _integer_codec(kind: Integer) -> Codec:
 
 
 def _octets_codec(kind: Octets) -> Codec:
+    minimum, maximum, is_optional = kind.minimum, kind.maximum, kind.optional
+    is_fixed = minimum == maximum
+
     def check(value: object, where: str = "bytes") -> bytes:
         if type(value) is not bytes or not (
-            kind.minimum <= len(value) <= kind.maximum or (kind.optional and not value)
+            minimum <= len(value) <= maximum or (is_optional and not value)
         ):
-            is_fixed = kind.minimum == kind.maximum
-            expected = f"{kind.maximum}" if is_fixed else f"{kind.minimum} to {kind.maximum}"
+            expected = f"{maximum}" if is_fixed else f"{minimum} to {maximum}"
             raise DecodeError(f"{where}: expected {expected} bytes, got {_shown(value)}")
         return value
 
     def to_fixed(value: object) -> bytes:
         data = check(value)
-        if kind.optional:
-            return (b"\1" + data) if data else bytes(1 + kind.maximum)
-        return data if kind.minimum == kind.maximum else struct.pack(">I", len(data)) + data
+        if is_optional:
+            return (b"\1" + data) if data else bytes(1 + maximum)
+        return data if is_fixed else struct.pack(">I", len(data)) + data
 
     return Codec(check, check, to_fixed)
 
@@ -261,8 +271,13 @@ def _items_codec(item: Codec, kind: Items) -> Codec:
         return tuple([write(each) for each in check(value)])
 
     def from_value(value: object, where: str) -> object:
-        read = item.from_value
-        return tuple([read(each, f"{where}[{i}]") for i, each in enumerate(check(value, where))])
+        read, built = item.from_value, []
+        for each in check(value, where):
+            try:
+                built.append(read(each, ""))
+            except DecodeError as error:
+                raise DecodeError(f"{where}[{len(built)}]{error}") from None
+        return tuple(built)
 
     def to_fixed(value: object) -> bytes:
         write, items = item.to_fixed, check(value)
@@ -294,42 +309,51 @@ def _record_codec(record_class: type, arguments: tuple[object, ...]) -> Codec:
     names = tuple(each.name for each in fields(record_class))
     codecs = tuple(_codec_of(bound.get(hints[name], hints[name])) for name in names)
     kind: tuple[int, ...] = (int(record_class.KIND),) if hasattr(record_class, "KIND") else ()
+    writers = tuple(
+        (attrgetter(name), codec.to_value, codec.to_fixed)
+        for name, codec in zip(names, codecs, strict=True)
+    )
 
     def check(record: object) -> object:
         if type(record) is not record_class:
             raise DecodeError(f"expected a {record_class.__name__}, got {_shown(record)}")
         return record
 
-    writers = tuple(
-        (attrgetter(name), codec.to_value, codec.to_fixed)
-        for name, codec in zip(names, codecs, strict=True)
-    )
-
     def to_value(record: object) -> Value:
         check(record)
         return (*kind, *[write(get(record)) for get, write, _ in writers])
 
+    def to_fixed(record: object) -> bytes:
+        check(record)
+        return b"".join([write(get(record)) for get, _, write in writers])
+
+    readers = tuple((name, codec.from_value) for name, codec in zip(names, codecs, strict=True))
+    return Codec(to_value, _record_reader(record_class, kind, readers), to_fixed)
+
+
+def _record_reader(
+    record_class: type, kind: tuple[int, ...], readers: tuple[tuple[str, Reader], ...]
+) -> Reader:
+    length = len(kind) + len(readers)
+
     def from_value(value: object, where: str) -> object:
-        length = len(kind) + len(names)
         if type(value) is not tuple or len(value) != length:
             raise DecodeError(f"{where}: expected an array of {length}, got {_shown(value)}")
         if kind and (type(value[0]) is not int or value[0] != kind[0]):
             raise DecodeError(f"{where}: expected kind {kind[0]}, got {_shown(value[0])}")
-        triples = zip(names, codecs, value[len(kind) :], strict=True)
-        arguments = {
-            name: codec.from_value(item, f"{where}.{name}") for name, codec, item in triples
-        }
+        arguments: dict[str, object] = {}
+        for (name, read), item in zip(readers, value[len(kind) :], strict=True):
+            try:
+                arguments[name] = read(item, "")
+            except DecodeError as error:
+                raise DecodeError(f"{where}.{name}{error}") from None
         try:
             built: object = record_class(**arguments)
         except DecodeError as error:
             raise DecodeError(f"{where}: {error}") from None
         return built
 
-    def to_fixed(record: object) -> bytes:
-        check(record)
-        return b"".join([write(get(record)) for get, _, write in writers])
-
-    return Codec(to_value, from_value, to_fixed)
+    return from_value
 
 
 def _utf8(text: str, where: str) -> bytes:
