@@ -70,9 +70,9 @@ def card(
     Example: fednode model card model.safetensors --ledger ledger.fed --genesis genesis.fed
     """
     from fednode.cli.ledger_audit import read_valid
+    from fednode.cli.model_card import card_sections, markdown, model_card
     from fednode.errors import ConfigError
     from fednode.founding.genesis_files import read_public_file
-    from fednode.cli.model_card import card_sections, markdown, model_card
     from ledger.model_file import decode_model_file, model_findings
 
     of, content = read_valid(ledger, genesis)

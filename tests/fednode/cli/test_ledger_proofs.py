@@ -62,6 +62,20 @@ def test_a_proof_continues_a_checkpoint_of_an_earlier_height(made: Made, tmp_pat
     assert invoke("ledger", "verify", made.member(3), "--checkpoint", known).exit_code == 0
 
 
+def test_a_ledger_without_the_blocks_of_a_checkpoint_is_found(tmp_path: Path) -> None:
+    genesis_file, left, right = forks(tmp_path, view=0)
+    known, restored = tmp_path / "c", tmp_path / "folder"
+    invoke("ledger", "checkpoint", left, "--genesis", genesis_file, "--out", known)
+    invoke("ledger", "import", right, "--genesis", genesis_file, "--dir", restored)
+
+    of_folder = invoke("ledger", "verify", restored, "--checkpoint", known)
+    of_file = invoke("ledger", "verify", right, "--genesis", genesis_file, "--checkpoint", known)
+
+    for result in (of_folder, of_file):
+        assert result.exit_code == 1
+        assert "height 3 field checkpoint rule P55: the ledger has other blocks" in result.output
+
+
 def test_a_checkpoint_without_a_file_is_printed(made: Made, tmp_path: Path) -> None:
     printed = invoke("ledger", "checkpoint", made.member(0)).output
     (tmp_path / "c").write_text(printed, encoding="utf-8")

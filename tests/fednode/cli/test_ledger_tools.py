@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from fednode import deep_audit
 from fednode.blockwork import aggregate_bodies
 from fednode.errors import ConfigError
+from ledger.bodies import encode_update_body
+from ledger.building import expected_weights
 from ledger.errors import DecodeError, StorageError
 from ledger.genesis import Contract
 from ledger.lock import FolderLock
-from ledger.records import Flag
+from ledger.records import VALUE_MAX, Flag
+from ledger.state import initial_state
 from ledger.store import DATABASE_NAME, Ledger
 from tests.fednode.cli.support import SITES, TRAINING_ROUNDS, Made, invoke, json_of
 from tests.fednode.cli.test_ledger_proofs import forks
@@ -100,6 +104,25 @@ def test_a_deep_audit_finds_a_result_that_the_rule_does_not_give(
 
     assert result.exit_code == 1
     assert "field results.contributions rule P13: recomputed" in result.output
+
+
+def test_a_deep_audit_refuses_a_body_that_no_member_may_list(made: Made) -> None:
+    contract = made.genesis.contract
+    with Ledger.open(made.member(0), read_only=True) as ledger:
+        block = ledger.block_at(1)
+    state, blobs = initial_state(contract), made.member(0) / "blobs"
+    weighted = expected_weights(contract, state, block.haves, block.updates)
+    ids = [each.statement.update_id for each, _ in weighted]
+    base = (blobs / state.model_id.hex()).read_bytes()
+    bodies = [(blobs / each.hex()).read_bytes() for each in ids]
+    too_large = (VALUE_MAX + 1).to_bytes(4, "little") * contract.model.n_elements
+    forged = encode_update_body(bytes(32), contract.model.tensors, too_large)
+
+    results, _ = deep_audit._recompute(contract, state, weighted, base, tuple(bodies))
+
+    assert results == block.header.results
+    with pytest.raises(DecodeError, match="expected values within"):
+        deep_audit._recompute(contract, state, weighted, base, (forged, *bodies[1:]))
 
 
 def test_a_deep_audit_is_not_begun_after_findings(made: Made, tmp_path: Path) -> None:

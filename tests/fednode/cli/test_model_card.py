@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fednode.errors import ConfigError
 from fednode.cli.model_card import markdown, model_card
+from fednode.errors import ConfigError
 from ledger.model_file import decode_model_file
 from ledger.store import Ledger
 from tests.fednode.cli.support import TRAINING_ROUNDS, Made, invoke, json_of
