@@ -24,6 +24,9 @@ class Collection:
         contract: The terms in force.
         state: The state after the parent.
         heard: For each trainer the newest height for which a header of it arrived.
+
+    Attributes:
+        has_quorum: Whether HAVE lists of a quorum are here (rule P11).
     """
 
     def __init__(self, contract: Contract, state: State, heard: dict[int, int]) -> None:
@@ -34,15 +37,15 @@ class Collection:
         self.headers: dict[bytes, Signed[UpdateHeader]] = {}
         self.held: dict[int, bytes] = {}
         self.haves: dict[int, Signed[HaveList]] = {}
+        self.has_quorum = False
+        self._need = need(contract, state)
+        self._trainers = tuple(
+            number for number, member in enumerate(contract.members) if member.is_trainer
+        )
         self._power = 0
         self._listed: set[bytes] = set()
         self._first: dict[int, Signed[UpdateHeader]] = {}
         self._counts: dict[int, int] = {}
-
-    @property
-    def has_quorum(self) -> bool:
-        """Whether HAVE lists of a quorum are here (rule P11)."""
-        return self._state.validators.has_quorum(self._power)
 
     @property
     def is_ready(self) -> bool:
@@ -89,7 +92,7 @@ class Collection:
 
     def is_complete(self) -> bool:
         """Return whether everything expected, and enough, is held (rule P11)."""
-        enough = len(self.held) >= need(self._contract, self._state)
+        enough = len(self.held) >= self._need
         return enough and all(trainer in self.held for trainer in self.expected())
 
     def expected(self) -> tuple[int, ...]:
@@ -99,13 +102,14 @@ class Collection:
         last two training blocks exists.
         """
         recent = self._state.recent_training
-        trainers = [each for each, member in enumerate(self._contract.members) if member.is_trainer]
         if len(recent) < RECENT_TRAINING_BLOCKS:
-            return tuple(trainers)
+            return self._trainers
         included = {trainer for block in recent for trainer in block.trainers}
         oldest = self._state.height + 1 - RECENT_HEIGHTS
         return tuple(
-            each for each in trainers if each in included or self._heard.get(each, -1) >= oldest
+            each
+            for each in self._trainers
+            if each in included or self._heard.get(each, -1) >= oldest
         )
 
     def add_have(self, have: Signed[HaveList]) -> Signed[HaveList] | None:
@@ -117,6 +121,7 @@ class Collection:
         if power:
             self.haves[have.signer] = have
             self._power += power
+            self.has_quorum = self._state.validators.has_quorum(self._power)
             self._listed.update(each.header_digest for each in have.statement.entries)
         return None
 

@@ -1,6 +1,7 @@
 """One height in work: what comes in becomes facts, and the rules are applied to them."""
 
 from collections.abc import Iterable
+from functools import partial
 
 from consensus import acts, rules
 from consensus.collect import Collection
@@ -51,6 +52,7 @@ class Height:
             empty_view=empty_view(desk.contract),
             collection=Collection(desk.contract, desk.state, heard),
             tally=Tally(validators),
+            latest_ms=partial(acts.latest_time_ms, desk),
         )
         self._has_news = True
 
@@ -95,9 +97,7 @@ class Height:
             return None
         self._try_have()
         while True:
-            record = self.desk.record
-            self.facts.latest_ms = acts.latest_time_ms(self.desk)
-            action = rules.next_action(record, self.facts)
+            action = rules.next_action(self.desk.record, self.facts)
             if action is None:
                 self._has_news = False
                 return None

@@ -113,7 +113,7 @@ class Facts:
     Attributes:
         proposers: Validators in the order in which they propose (rule P44).
         empty_view: First view whose only fresh block is EMPTY without HAVEs (rule P15).
-        latest_ms: Latest block time accepted now in the current view (rule P14).
+        latest_ms: Returns the latest block time accepted now in the current view (rule P14).
         waits: Timers started, each once per view.
         asked: Views in which this node proposed or had a block built.
         fetching: Blocks being asked for, by id.
@@ -127,7 +127,7 @@ class Facts:
     empty_view: int
     collection: Collection
     tally: Tally
-    latest_ms: int = 0
+    latest_ms: Callable[[], int]
     proposals: Proposals = field(default_factory=Proposals)
     waits: set[tuple[TimerKind, int]] = field(default_factory=set)
     asked: set[int] = field(default_factory=set)
@@ -361,8 +361,9 @@ def _fresh_problem(received: ProposalMessage, facts: Facts) -> str:
     header = received.block.header
     if header.created_view != received.proposal.statement.view:
         return f"a fresh proposal of a block created in view {header.created_view}"
-    if header.time_ms > facts.latest_ms:
-        return f"its time is {header.time_ms - facts.latest_ms} ms beyond what is accepted"
+    ahead_ms = header.time_ms - facts.latest_ms()
+    if ahead_ms > 0:
+        return f"its time is {ahead_ms} ms beyond what is accepted"
     return ""
 
 

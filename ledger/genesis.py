@@ -6,6 +6,7 @@ decimal text (no float has a canonical form); numbers that consensus uses are in
 
 from dataclasses import dataclass
 from enum import IntFlag
+from functools import cached_property
 from hashlib import sha256
 from typing import Annotated, ClassVar, Final
 
@@ -64,7 +65,8 @@ class Member:
         return bool(self.roles & _VALIDATOR)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not slotted: the number of elements is asked for at every header.
+@dataclass(frozen=True, kw_only=True)
 class ModelTerms:
     """The model: architecture, tensor table, and the initial parameters by seed and id."""
 
@@ -73,7 +75,7 @@ class ModelTerms:
     initial_seed: U64
     initial_model_id: Digest
 
-    @property
+    @cached_property
     def n_elements(self) -> int:
         """Number of values of the model and of every update."""
         return sum(tensor.size for tensor in self.tensors)

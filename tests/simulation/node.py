@@ -240,7 +240,8 @@ class Node:
             case ReportContradiction():
                 self.world.checkers.on_contradiction(self, effect)
             case Notice() | Progress():
-                self.world.show(f"{self.member} {effect}")
+                if self.world.trace is not None:
+                    self.world.show(f"{self.member} {effect}")
                 self.world.checkers.on_display(self, effect)
             case Halt():
                 self.halt(effect)

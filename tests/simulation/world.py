@@ -16,6 +16,7 @@ from pathlib import Path
 from consensus.effects import Input
 from consensus.messages import HaveMessage, Message, UpdateMessage, VoteMessage
 from consensus.verification import verify_message
+from ledger import state as state_module
 from ledger import validity
 from ledger.errors import LedgerError
 from ledger.findings import Finding
@@ -243,24 +244,31 @@ def simulate(
 
 @contextmanager
 def shared_checks() -> Iterator[None]:
-    """Let the nodes of one world share what `check_block`, a pure function, found.
+    """Let the nodes of one world share what `check_block` and `apply`, pure functions, found.
 
-    All nodes hold the same block objects, so that each is checked once per parent. Real seeds do
-    without this.
+    All nodes hold the same block objects, so that each is checked and applied once per parent. The
+    checkers do both for themselves, and real seeds do without this.
     """
-    original = validity.check_block
-    known: dict[tuple[bytes, int, int], tuple[Block, tuple[Finding, ...]]] = {}
+    original_check, original_apply = validity.check_block, state_module.apply
+    # The block is kept with what was found, so that its identity is not given to another one.
+    checked: dict[tuple[bytes, int, int], tuple[Block, tuple[Finding, ...]]] = {}
+    applied: dict[tuple[bytes, int, int], tuple[Block, State]] = {}
 
     def check_block(
         contract: Contract, state: State, block: Block, *, scheme: SignatureScheme
     ) -> tuple[Finding, ...]:
         key = (state.tip_id, state.height, id(block))
-        if key not in known:
-            # The block is kept, so that its identity is not given to another one.
-            known[key] = block, original(contract, state, block, scheme=scheme)
-        return known[key][1]
+        if key not in checked:
+            checked[key] = block, original_check(contract, state, block, scheme=scheme)
+        return checked[key][1]
 
-    with replaced(original, check_block):
+    def apply(contract: Contract, state: State, block: Block) -> State:
+        key = (state.tip_id, state.height, id(block))
+        if key not in applied:
+            applied[key] = block, original_apply(contract, state, block)
+        return applied[key][1]
+
+    with replaced(original_check, check_block), replaced(original_apply, apply):
         yield
 
 
