@@ -22,13 +22,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="ledger", no_args_is_help=True, help="Look at a ledger, check it, prove from it, move it."
 )
-app.command()(ledger_proofs.checkpoint)
-app.command()(ledger_proofs.prove)
-app.command("check-proof")(ledger_proofs.check_proof)
-app.command()(ledger_proofs.forensics)
-app.command()(ledger_tools.diff)
-app.command("import")(ledger_tools.import_ledger)
-app.command()(ledger_tools.prune)
 
 
 @app.command()
@@ -170,6 +163,15 @@ def export(
     data = export_bytes(content, height)
     save_new(out, data)
     print(f"{out}: blocks 1 to {height}, {len(data)} bytes")
+
+
+app.command()(ledger_proofs.checkpoint)
+app.command()(ledger_proofs.prove)
+app.command("check-proof")(ledger_proofs.check_proof)
+app.command()(ledger_proofs.forensics)
+app.command()(ledger_tools.diff)
+app.command("import")(ledger_tools.import_ledger)
+app.command()(ledger_tools.prune)
 
 
 def _bodies_folder(source: Path, bodies: Path | None) -> Path:

@@ -137,10 +137,11 @@ def forensics(
     found = first_difference(one.blocks, other.blocks)
     if found is None or not found.is_fork:
         lengths = {"left_height": len(one.blocks), "right_height": len(other.blocks)}
+        ending = "both end" if found is None else "one of them ends"
         if as_json:
             print_json({"is_fork": False, **lengths})
         else:
-            print(f"no fork: equal up to height {min(lengths.values())}, where one of them ends")
+            print(f"no fork: equal up to height {min(lengths.values())}, where {ending}")
         return
     left_certificate = one.certificate_of(found.height)
     right_certificate = other.certificate_of(found.height)

@@ -150,6 +150,10 @@ def test_forensics_finds_no_fork_in_a_prefix(made: Made, tmp_path: Path) -> None
 
     assert result.exit_code == 0
     assert result.output == "no fork: equal up to height 2, where one of them ends\n"
+    same = invoke(
+        "ledger", "forensics", made.member(0), made.member(1), "--genesis", made.genesis_file
+    )
+    assert same.output == "no fork: equal up to height 3, where both end\n"
     assert json_of(*arguments, "--genesis", made.genesis_file) == {
         "is_fork": False,
         "left_height": 2,
