@@ -30,7 +30,6 @@ from consensus.messages import (
     UpdateMessage,
     VoteMessage,
 )
-from ledger.building import haves_root, updates_root
 from ledger.certificates import certificate_hash
 from ledger.errors import DecodeError, SignatureError
 from ledger.genesis import Contract
@@ -141,8 +140,8 @@ def _check_content(block: Block) -> None:
     header = block.header
     expected = header.updates_root, header.haves_root, header.last_certificate_hash
     got = (
-        updates_root(block.updates),
-        haves_root(block.haves),
+        block.updates_root,
+        block.haves_root,
         certificate_hash(block.last_certificate),
     )
     if got != expected:

@@ -8,11 +8,11 @@ from typing import Final
 
 from ledger.certificates import certificate_hash
 from ledger.election import proposer_of
-from ledger.encoding import domain_tag, encode, encode_as
+from ledger.encoding import domain_tag, encode
 from ledger.genesis import AggregationTerms, Contract
 from ledger.inclusion import included, vouched_headers, weighted_contributions
 from ledger.keys import Signed
-from ledger.merkle import EMPTY_ROOT, root
+from ledger.merkle import EMPTY_ROOT
 from ledger.powers import validators_hash
 from ledger.records import (
     ZERO_DIGEST,
@@ -25,6 +25,8 @@ from ledger.records import (
     QuorumCertificate,
     Results,
     UpdateHeader,
+    haves_root,
+    updates_root,
 )
 from ledger.state import State, apply, state_root
 
@@ -134,16 +136,6 @@ def aggregate_results(
 def unchanged_results(state: State) -> Results:
     """Return the results of an EMPTY block: everything stays (rule P15)."""
     return Results(model_id=state.model_id, optimizer_id=state.optimizer_id, contributions=())
-
-
-def updates_root(updates: Sequence[Signed[UpdateHeader]]) -> bytes:
-    """Return the Merkle root over the signed headers of a block."""
-    return root([encode_as(Signed[UpdateHeader], each) for each in updates])
-
-
-def haves_root(haves: Sequence[Signed[HaveList]]) -> bytes:
-    """Return the Merkle root over the signed HAVE lists of a block."""
-    return root([encode_as(Signed[HaveList], each) for each in haves])
 
 
 @lru_cache(maxsize=16)

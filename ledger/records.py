@@ -5,9 +5,10 @@ All tuples of records are in ascending member order, so that two nodes that mean
 same bytes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from itertools import pairwise
 from typing import Annotated, ClassVar, Final, TypeAlias
@@ -27,9 +28,11 @@ from ledger.encoding import (
     Signature,
     domain_tag,
     encode,
+    encode_as,
 )
 from ledger.errors import DecodeError
 from ledger.keys import Signed, signing_bytes
+from ledger.merkle import root
 
 MEMBERS_MAX = 256
 TENSORS_MAX = 4096
@@ -278,7 +281,8 @@ SignedProposal: TypeAlias = Signed[Proposal]
 SignedVote: TypeAlias = Signed[Vote]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not slotted: the roots are computed once per block, which receiving and checking it both ask for.
+@dataclass(frozen=True, kw_only=True)
 class Block:
     """A header with what its roots stand for: HAVEs of Q, vouched headers, last certificate.
 
@@ -291,6 +295,16 @@ class Block:
     haves: Annotated[tuple[Signed[HaveList], ...], Items(MEMBERS_MAX)]
     updates: Annotated[tuple[Signed[UpdateHeader], ...], Items(2 * MEMBERS_MAX)]
     last_certificate: Annotated[tuple[QuorumCertificate, ...], Items(1)]
+
+    @cached_property
+    def updates_root(self) -> bytes:
+        """The Merkle root of its signed headers, which its own header must name."""
+        return updates_root(self.updates)
+
+    @cached_property
+    def haves_root(self) -> bytes:
+        """The Merkle root of its signed HAVE lists, which its header must name."""
+        return haves_root(self.haves)
 
 
 DECODABLE: Final[tuple[object, ...]] = (
@@ -313,6 +327,16 @@ def block_id(header: BlockHeader) -> bytes:
 def header_digest(header: UpdateHeader, chain_id: bytes) -> bytes:
     """Return the hash by which HAVE lists name an update header: of its signed bytes (rule P11)."""
     return sha256(signing_bytes(header, chain_id)).digest()
+
+
+def updates_root(updates: Sequence[Signed[UpdateHeader]]) -> bytes:
+    """Return the Merkle root over the signed headers of a block."""
+    return root([encode_as(SignedUpdate, each) for each in updates])
+
+
+def haves_root(haves: Sequence[Signed[HaveList]]) -> bytes:
+    """Return the Merkle root over the signed HAVE lists of a block."""
+    return root([encode_as(SignedHave, each) for each in haves])
 
 
 def check_ascending(numbers: list[int], what: str) -> None:

@@ -16,8 +16,6 @@ from ledger.building import (
     unchanged_results,
     with_outcome,
 )
-from ledger.building import haves_root as root_of_haves
-from ledger.building import updates_root as root_of_updates
 from ledger.certificates import certificate_hash, make_certificate
 from ledger.genesis import (
     CONTRACT_VERSION,
@@ -55,6 +53,8 @@ from ledger.records import (
     block_id,
     header_digest,
 )
+from ledger.records import haves_root as root_of_haves
+from ledger.records import updates_root as root_of_updates
 from ledger.state import State, apply, initial_state
 
 DEFAULT_SEED = 7
