@@ -7,6 +7,7 @@ durable before the signature leaves.
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final, TypeAlias, TypeVar
 
 from consensus.errors import SigningRefusedError
@@ -61,7 +62,7 @@ class Signer:
             statement=encoded,
             signature=fresh.signature,
         )
-        return _after(_with_slot(self.record, slot), statement), fresh
+        return _after(self.record, slot, statement), fresh
 
     def sign_request(self, statement: RequestT) -> Signed[RequestT]:
         """Sign a request or a status: these are not slots, nothing is promised by them."""
@@ -176,17 +177,14 @@ def _vote(data: bytes) -> Vote:
     return decode(Vote, data)
 
 
-def _with_slot(record: SafetyRecord, slot: Slot) -> SafetyRecord:
+def _after(record: SafetyRecord, slot: Slot, statement: SlotStatement) -> SafetyRecord:
+    """Fill the slot, and move step and lock with a vote: a COMMIT for a block is the lock (P25)."""
     others = [each for each in record.slots if each.kind is not slot.kind]
-    return replace(record, slots=tuple(sorted([*others, slot], key=lambda each: each.kind)))
-
-
-def _after(record: SafetyRecord, statement: SlotStatement) -> SafetyRecord:
-    """Move step and lock with a vote; a COMMIT for a block is the lock (rule P25)."""
+    slots = tuple(sorted([*others, slot], key=attrgetter("kind")))
     if not isinstance(statement, Vote):
-        return record
+        return replace(record, slots=slots)
     step = Step.PREPARE if statement.phase is Phase.PREPARE else Step.COMMIT
     locked = record.locked
     if statement.phase is Phase.COMMIT and statement.block_id != NIL:
         locked = (Lock(view=statement.view, block_id=statement.block_id),)
-    return replace(record, view=statement.view, step=step, locked=locked)
+    return replace(record, slots=slots, view=statement.view, step=step, locked=locked)

@@ -24,13 +24,18 @@ NIL_VALUE: Final[Value] = (FRESH, NIL)
 
 @dataclass(slots=True)
 class Ballot:
-    """The votes of one phase in one view."""
+    """The votes of one phase in one view.
+
+    `certificate` is one that came as a whole; `made` is the one made of all that is here, until
+    something new comes.
+    """
 
     votes: dict[int, Signed[Vote]] = field(default_factory=dict)
     powers: dict[Value, int] = field(default_factory=dict)
     power: int = 0
     quorum: Value | None = None
     certificate: QuorumCertificate | None = None
+    made: QuorumCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +91,7 @@ class Tally:
             ballot = self._ballots.setdefault(key, Ballot())
         value = statement.valid_view, statement.block_id
         ballot.votes[vote.signer] = vote
+        ballot.made = None
         ballot.power += power
         ballot.powers[value] = ballot.powers.get(value, 0) + power
         self._find_thresholds(key, ballot, value)
@@ -96,6 +102,7 @@ class Tally:
         key = certificate.phase, certificate.view
         ballot = self._ballots.setdefault(key, Ballot())
         ballot.certificate = certificate
+        ballot.made = None
         self._note_quorum(key, ballot, (certificate.valid_view, certificate.block_id))
 
     def note_view(self, member: int, view: int) -> None:
@@ -131,10 +138,14 @@ class Tally:
         """Return the certificate of the quorum in one phase and view, with every vote for it."""
         ballot = self._ballots[phase, view]
         assert ballot.quorum is not None, "no quorum, no certificate"
-        votes = [each for each in ballot.votes.values() if _value(each) == ballot.quorum]
-        if ballot.certificate is None:
-            return make_certificate(votes, self.validators)
-        return merge_votes(ballot.certificate, votes, self.validators)
+        if ballot.made is None:
+            votes = [each for each in ballot.votes.values() if _value(each) == ballot.quorum]
+            ballot.made = (
+                make_certificate(votes, self.validators)
+                if ballot.certificate is None
+                else merge_votes(ballot.certificate, votes, self.validators)
+            )
+        return ballot.made
 
     def votes(self, phase: Phase, view: int) -> tuple[Signed[Vote], ...]:
         """Return the votes of one phase and view in member order, a certificate's among them."""

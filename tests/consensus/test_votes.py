@@ -190,6 +190,23 @@ def test_a_certificate_keeps_its_quorum_against_votes_recorded_before() -> None:
     assert {each.statement.block_id for each in tally.votes(PREPARE, 0)} == {A}
 
 
+def test_a_certificate_holds_what_came_after_it_was_asked_for_before() -> None:
+    """Rule P40: a late vote, and the votes of a certificate that came as a whole."""
+    bench = Bench()
+    by_vote, by_certificate = Tally(bench.state.validators), Tally(bench.state.validators)
+    for tally in (by_vote, by_certificate):
+        for member in (0, 1, 2):
+            tally.add(bench.signed_vote(member, COMMIT, 0, A), view=0)
+    first = [len(each.certificate(COMMIT, 0).signatures) for each in (by_vote, by_certificate)]
+
+    by_vote.add(bench.signed_vote(3, COMMIT, 0, A), view=0)
+    by_certificate.add_certificate(bench.certificate(COMMIT, 0, A, members=(1, 2, 3)))
+    late = [len(each.certificate(COMMIT, 0).signatures) for each in (by_vote, by_certificate)]
+
+    assert first == [3, 3]
+    assert late == [4, 4]
+
+
 def test_beyond_the_next_view_only_the_newest_vote_of_each_kind_is_kept() -> None:
     """Rule P37: a flood of far views costs two votes per validator."""
     tally = Tally(validators(1, 1, 1, 1))

@@ -15,7 +15,7 @@ def replaced(original: Callable[..., object], mutant: Callable[..., object]) -> 
         (module, name)
         for key, module in sorted(sys.modules.items())
         if key.partition(".")[0] in PACKAGES
-        for name, value in sorted(vars(module).items())
+        for name, value in vars(module).items()
         if value is original
     ]
     assert places, f"{original.__name__} is nowhere"
