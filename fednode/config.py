@@ -145,6 +145,9 @@ class DataSection(Section):
     drop_missing_rows: bool = Field(
         default=False, description="leave out rows with a missing value instead of imputing"
     )
+    allow_one_class: bool = Field(
+        default=False, description="train also when all own rows have the same label"
+    )
     missing: tuple[str, ...] = Field(default=MISSING, description="cells that mean a missing value")
     site_column: str = Field(default="", description="column that names the site of each row")
     split: str = Field(

@@ -27,6 +27,10 @@ DropMissingRows = Annotated[
     bool,
     typer.Option("--drop-missing-rows", help="Leave out rows with a missing value."),
 ]
+AllowOneClass = Annotated[
+    bool,
+    typer.Option("--allow-one-class", help="Train also on rows that all have the same label."),
+]
 SiteColumn = Annotated[
     str, typer.Option(help="Column that names the site of each row.", metavar="COLUMN")
 ]

@@ -42,6 +42,7 @@ def init(
     categorical: option.Categorical = "",
     drop: option.Drop = "",
     drop_missing_rows: option.DropMissingRows = False,
+    allow_one_class: option.AllowOneClass = False,
     site_column: option.SiteColumn = "",
     site: option.Site = "",
     trainer_only: TrainerOnly = False,
@@ -70,6 +71,7 @@ def init(
             "categorical": option.split_names(categorical),
             "drop_columns": option.split_names(drop),
             "drop_missing_rows": drop_missing_rows,
+            "allow_one_class": allow_one_class,
             "site_column": site_column,
             "site": site,
         }

@@ -38,6 +38,7 @@ def run_testnet(
     categorical: columns.Categorical = "",
     drop: columns.Drop = "",
     drop_missing_rows: columns.DropMissingRows = False,
+    allow_one_class: columns.AllowOneClass = False,
     site_column: columns.SiteColumn = "",
     split: option.Split = "",
     attack: option.Attack = None,
@@ -74,6 +75,7 @@ def run_testnet(
             "source": data, "label": label, "positive": positive, "site_column": site_column,
             "categorical": columns.split_names(categorical), "split": split, "seed": seed,
             "drop_columns": columns.split_names(drop), "drop_missing_rows": drop_missing_rows,
+            "allow_one_class": allow_one_class,
         }  # fmt: skip
         chosen: dict[str, Any] = {
             "training_rounds": training_rounds, "rule": rule, "model": model, "seed": seed,

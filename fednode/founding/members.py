@@ -102,7 +102,8 @@ def make_card(
     statistics: SiteStatistics | None = None
     if data is not None:
         rows = load_site(data.spec()).training
-        _check_classes(rows, name)
+        if not data.allow_one_class:
+            _check_classes(rows, name)
         statistics = site_statistics(rows)
     card = MemberCard(
         name=name,
@@ -122,7 +123,8 @@ def _check_classes(rows: Rows, name: str) -> None:
     if len(rows) and not all(counts.values()):
         raise DataError(
             f"expected rows of both classes at {name!r}, got {counts[0]} negative and {counts[1]} "
-            "positive ones; check the label column and the rule for the positive class"
+            "positive ones; check the label column and the rule for the positive class, or let it "
+            "be so with --allow-one-class (data.allow_one_class)"
         )
 
 

@@ -23,6 +23,8 @@ class DataSpec:
         drop_columns: Columns that are not used at all.
         categorical: Columns whose values are categories: one indicator per category but the first.
         drop_missing_rows: Leave out rows with a missing value, instead of imputing the mean.
+        allow_one_class: Train also when all training rows have the same label. A site may truly see
+            such patients only; more often the label or its rule is wrong, so it must be said.
         missing: Cells that mean a missing value.
         site_column: Column (array `sites` in an npz file) that names each row's site.
         split: `iid` or `dirichlet:ALPHA`: divide one source artificially into sites of equal size;
@@ -44,6 +46,7 @@ class DataSpec:
     drop_columns: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     drop_missing_rows: bool = False
+    allow_one_class: bool = False
     missing: tuple[str, ...] = MISSING
     site_column: str = ""
     split: str = ""

@@ -34,17 +34,18 @@ def pool(parts: tuple[Dataset, ...]) -> Dataset:
     )
 
 
-def check_trainable(rows: Dataset, name: str) -> None:
+def check_trainable(rows: Dataset, name: str, *, allow_one_class: bool = False) -> None:
     """Check that a model can learn from these rows.
 
     Raises:
-        DataError: If there are no rows, or all have the same label.
+        DataError: If there are no rows, or all have the same label and that is not allowed.
     """
     if not len(rows.labels):
         raise DataError(f"{name} has no rows to train on: check its file, site and split")
-    if len(np.unique(rows.labels)) == 1:
+    if len(np.unique(rows.labels)) == 1 and not allow_one_class:
         raise DataError(
             f"all {len(rows.labels)} training rows of {name} have the label "
             f"{int(rows.labels[0])}: expected both classes; check the label column and the rule "
-            "for the positive class, or choose another split"
+            "for the positive class, or choose another split; if it is true, set "
+            "data.allow_one_class"
         )

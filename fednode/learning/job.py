@@ -67,7 +67,8 @@ def open_job(job: TrainingJob) -> LocalTraining:
     """
     if not job.features:
         raise DataError("the contract names no features: nothing to learn from")
-    data = site_datasets(load_site(job.data), job.features)
+    one_class = job.data.allow_one_class
+    data = site_datasets(load_site(job.data), job.features, allow_one_class=one_class)
     return LocalTraining(
         learner=build_learner(job.settings, len(job.features), data),
         settings=job.settings,

@@ -56,6 +56,7 @@ HEART: Final = Preset(
         drop_columns=("slope", "ca", "thal"),
         categorical=("cp", "restecg"),
         drop_missing_rows=True,
+        allow_one_class=True,  # all 30 training rows of Switzerland are positive
     ),
     settings=TrainingSettings(
         model="logistic",

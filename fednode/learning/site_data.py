@@ -55,14 +55,18 @@ def load_site(spec: DataSpec) -> Site:
     return sites[spec.site]
 
 
-def site_datasets(site: Site, features: tuple[Feature, ...]) -> Mapping[RowSet, Dataset]:
+def site_datasets(
+    site: Site, features: tuple[Feature, ...], *, allow_one_class: bool = False
+) -> Mapping[RowSet, Dataset]:
     """Return the model's inputs of a site by the contract's features.
 
     Raises:
-        DataError: If the training rows lack a feature, are none, or have one label only.
+        DataError: If the training rows lack a feature, are none, or have one label only and that
+            is not allowed.
     """
     data: dict[RowSet, Dataset] = {"training": preprocess(site.training, features)}
-    check_trainable(data["training"], f"site {site.name}" if site.name else "this site")
+    name = f"site {site.name}" if site.name else "this site"
+    check_trainable(data["training"], name, allow_one_class=allow_one_class)
     if site.hold_out is not None:
         data["hold_out"] = preprocess(site.hold_out, features)
     if site.test is not None:

@@ -28,14 +28,13 @@ from fednode.learning.dataset import Dataset
 from fednode.learning.learner import RowSet
 from fednode.learning.local_training import FitOutcome, LocalTraining
 from fednode.learning.momentum_store import MomentumMemory
-from fednode.learning.preprocessing import preprocess
 from fednode.learning.registry import build_learner
-from fednode.learning.site_data import Site, load_sites
+from fednode.learning.site_data import Site, load_sites, site_datasets
 from fednode.learning.statistics import site_statistics
 from fednode.node import Node
 from fednode.transport.base import Transport
 from fednode.wire.envelope import NetworkKey
-from ledger.genesis import Feature, Genesis, Timeouts
+from ledger.genesis import Genesis, Timeouts
 from ledger.store import Ledger
 
 NETWORK_KEY = NetworkKey(key=sha256(b"network key of a test").digest())
@@ -147,7 +146,7 @@ def found_sites(
     *,
     attacks: Mapping[int, str] | None = None,
 ) -> tuple[Peer, ...]:
-    """Make the members of a network from rows; `spec` tells only what their label means."""
+    """Make the members of a network from rows; `spec` tells what their labels mean."""
     keys = [MemberKey(sha256(f"member {i}".encode()).digest()) for i in range(len(sites))]
     cards = [
         _card(site, key, i, spec) for i, (site, key) in enumerate(zip(sites, keys, strict=True))
@@ -155,16 +154,20 @@ def found_sites(
     genesis = Genesis(contract=make_contract(cards, options), signatures=())
     for key in keys:
         genesis = sign_contract(genesis, key.signing)
+    features = genesis.contract.data.features
+    datasets = [
+        site_datasets(site, features, allow_one_class=spec.allow_one_class) for site in sites
+    ]
     return tuple(
         Peer(
             membership=Membership(
                 genesis=genesis, member=number, key=key.signing, network_key=NETWORK_KEY
             ),
             folder=folder / f"member-{number}",
-            training=_training(genesis, site, number, (attacks or {}).get(number)),
+            training=_training(genesis, datasets[number], number, (attacks or {}).get(number)),
             watch=HeightWatch(),
         )
-        for number, (site, key) in enumerate(zip(sites, keys, strict=True))
+        for number, key in enumerate(keys)
     )
 
 
@@ -195,9 +198,10 @@ def _card(site: Site, key: MemberKey, number: int, spec: DataSpec) -> MemberCard
     ).signed(key)
 
 
-def _training(genesis: Genesis, site: Site, number: int, attack: str | None) -> LocalTraining:
+def _training(
+    genesis: Genesis, data: Mapping[RowSet, Dataset], number: int, attack: str | None
+) -> LocalTraining:
     contract = genesis.contract
-    data = _datasets(site, contract.data.features)
     settings = settings_of(contract)
     return LocalTraining(
         learner=build_learner(settings, len(contract.data.features), data),
@@ -207,11 +211,3 @@ def _training(genesis: Genesis, site: Site, number: int, attack: str | None) -> 
         momenta=MomentumMemory(),
         attack=parse_attack(attack) if attack else None,
     )
-
-
-def _datasets(site: Site, features: tuple[Feature, ...]) -> Mapping[RowSet, Dataset]:
-    # Not `site_datasets`: one of the hospitals of the tests has patients of one class only.
-    training = preprocess(site.training, features)
-    if site.test is None:
-        return {"training": training}
-    return {"training": training, "test": preprocess(site.test, features)}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fednode.config import DataSection
 from fednode.errors import ConfigError
 from fednode.founding.cards import MemberCard, load_card, save_card
 from fednode.founding.members import card_name, create_member, make_card
@@ -142,3 +143,14 @@ def test_nothing_is_made_when_the_rows_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no column 'ill'"):
         create_member(tmp_path / "a", name="a", broker=BROKER, data=data, seed=seed_of("a"))
     assert not (tmp_path / "a").exists()
+
+
+def test_rows_of_one_class_make_a_card_only_when_the_member_says_so(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("age,sick\n1,1\n2,1\n", encoding="utf-8")
+    data = DataSection(source=str(tmp_path / "rows.csv"), label="sick")
+
+    with pytest.raises(DataError, match="got 0 negative and 2 positive ones"):
+        make_card("a", data, key_of("a"))
+    card = make_card("a", data.model_copy(update={"allow_one_class": True}), key_of("a"))
+
+    assert card.samples == 2

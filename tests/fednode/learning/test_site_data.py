@@ -101,6 +101,9 @@ def test_a_site_of_one_class_cannot_train(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="all 2 training rows of site west have the label 1"):
         site_datasets(site, features)
+    allowed = site_datasets(site, features, allow_one_class=True)
+
+    assert allowed["training"].labels.tolist() == [1.0, 1.0]
 
 
 def test_data_sets_hold_what_the_specification_asks_for() -> None:
