@@ -132,9 +132,10 @@ def found_network(
     options: ContractOptions,
     *,
     attacks: Mapping[int, str] | None = None,
+    timeouts: Timeouts = TEST_TIMEOUTS,
 ) -> tuple[Peer, ...]:
     """Make the members of a network, one per site of `spec`, with their contract co-signed."""
-    options = replace(options, timeouts=TEST_TIMEOUTS)
+    options = replace(options, timeouts=timeouts)
     return found_sites(folder, load_sites(spec), spec, options, attacks=attacks)
 
 
