@@ -205,6 +205,8 @@ def examine(examined: bytes, facts: Facts, desk: Desk, *, with_bodies: bool) -> 
             hear_have(have, facts, desk)
         for update in held.block.updates:
             hear_update(update, facts, desk)
+        for evidence in held.block.evidence:
+            desk.hear_evidence(evidence)
     if with_bodies:
         held.status = BlockStatus.CHECKING
         desk.emit(CheckBlock(block=held.block))
@@ -258,16 +260,18 @@ def build(action: rules.Build, facts: Facts, desk: Desk) -> None:
     """Have a fresh block built (rules P12-P15)."""
     haves, updates = action.content
     view = desk.record.view
+    evidence = desk.accusations.proposable(desk.state)
     facts.asked.add(view)
     desk.emit(
         BuildBlock(
             height=facts.height,
             view=view,
-            kind=expected_kind(desk.contract, desk.state, view, haves, updates),
+            kind=expected_kind(desk.contract, desk.state, view, haves, updates, evidence),
             time_ms=block_time(desk.state, desk.now_ms),
             haves=haves,
             updates=updates,
             last_certificate=desk.tip_certificate,
+            evidence=evidence,
         )
     )
 

@@ -40,7 +40,9 @@ class Collection:
         self.has_quorum = False
         self._need = need(contract, state)
         self._trainers = tuple(
-            number for number, member in enumerate(contract.members) if member.is_trainer
+            number
+            for number, member in enumerate(contract.members)
+            if member.is_trainer and number not in state.banned
         )
         self._power = 0
         self._listed: set[bytes] = set()

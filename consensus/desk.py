@@ -1,19 +1,30 @@
 """What every part of the engine shares: terms, state, the signer, and the effects of this step."""
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias
 
-from consensus.effects import Effect, Notice, Persist, Publish, ReportContradiction, Send
+from consensus.accusations import Accusations
+from consensus.effects import Effect, Halt, Notice, Persist, Publish, ReportContradiction, Send
 from consensus.errors import SigningRefusedError
-from consensus.messages import Message
+from consensus.messages import (
+    EvidenceMessage,
+    HaveMessage,
+    Message,
+    ProposalMessage,
+    UpdateMessage,
+    VoteMessage,
+)
 from consensus.record import INITIAL_RECORD, SafetyRecord, SlotKind, at_height
 from consensus.signer import RequestT, Signer, SlotStatement, SlotStatementT, slot_of
 from ledger.encoding import encode
+from ledger.evidence import evidence_key, evidence_text, make_evidence
 from ledger.genesis import Contract, public_keys
 from ledger.keys import SignatureScheme, Signed
-from ledger.records import Phase, QuorumCertificate
+from ledger.records import Evidence, Phase, QuorumCertificate
 from ledger.state import State
 
+Contradicting: TypeAlias = UpdateMessage | HaveMessage | ProposalMessage | VoteMessage
+"""Messages of which a member sends one per kind, height and view."""
 CONTRADICTIONS_MAX: Final = 1024
 """Contradictions reported in one height; one per member, kind and view."""
 NOTICES_MAX: Final = 256
@@ -30,6 +41,7 @@ class Desk:
         state: The state after the last committed block.
         tip_certificate: That block's certificate, with late COMMITs merged in (rule P40).
         now_ms: The host's clock at this step.
+        accusations: Evidence for the next block (rule P45).
         is_signing: Whether the signer may sign at the height in work. It may not when its record is
             ahead of the ledger: then the node follows until it has caught up.
     """
@@ -52,6 +64,7 @@ class Desk:
         self.scheme = scheme
         self.public_keys = public_keys(contract)
         self.now_ms = 0
+        self.accusations = Accusations(contract)
         self.is_signing = False
         self.effects: list[Effect] = []
         self._counter = 0
@@ -82,6 +95,7 @@ class Desk:
         """Bring the record to the height in work."""
         self._reported.clear()
         self._notices = 0
+        self.accusations.forget(self.state)
         self.is_signing = self.signer is not None and self.signer.record.height <= self.height
         self._follower = at_height(self._follower, self.height)
         if self.is_signing:
@@ -166,14 +180,42 @@ class Desk:
         self.emit(Notice(is_error=is_error, text=text))
 
     def report(
-        self, kind: SlotKind, view: int, *, member: int, first: Message, second: Message
+        self,
+        kind: SlotKind,
+        view: int,
+        *,
+        member: int,
+        first: Contradicting,
+        second: Contradicting,
     ) -> None:
-        """Report two different statements of a member, once per kind and view (rule P34)."""
+        """Report two different statements of a member, once per kind and view (P34, P45)."""
         key = member, kind, view
         if key in self._reported or len(self._reported) >= CONTRADICTIONS_MAX:
             return
         self._reported.add(key)
         self.emit(ReportContradiction(member=member, first=first, second=second))
+        evidence = make_evidence(_statement_of(first), _statement_of(second))
+        if self.hear_evidence(evidence):
+            self.publish(EvidenceMessage(evidence=evidence))
+
+    def hear_evidence(self, evidence: Evidence) -> bool:
+        """Keep evidence for a block; stop if it is against the own key (rules P45, P60).
+
+        Its two statements must have been verified, whatever way they came.
+
+        Returns:
+            Whether it accuses a member that was not accused before.
+        """
+        if self.signer is not None and evidence_key(evidence)[0] == self.signer.member:
+            text = f"{evidence_text(evidence)} are signed with this node's key: the key is used"
+            self.emit(
+                Halt(
+                    reason=f"{text} twice, or the node's folder was restored from an old copy; the "
+                    "other members ban the key (rule P45)"
+                )
+            )
+            return False
+        return self.accusations.add(evidence, self.state)
 
     def take(self) -> tuple[Effect, ...]:
         """Return the effects of this step and forget them."""
@@ -190,6 +232,18 @@ class Desk:
         if self.signer is not None and self.signer.record.slots is not self._durable:
             self._durable = self.signer.record.slots
             self.emit(Persist(record=self.signer.record))
+
+
+def _statement_of(message: Contradicting) -> Signed[SlotStatement]:
+    match message:
+        case UpdateMessage():
+            return message.update
+        case HaveMessage():
+            return message.have
+        case ProposalMessage():
+            return message.proposal
+        case VoteMessage():
+            return message.vote
 
 
 SLOT_OF_PHASE: Final = {Phase.PREPARE: SlotKind.PREPARE, Phase.COMMIT: SlotKind.COMMIT}

@@ -14,6 +14,7 @@ from ledger.keys import Signed, Verified
 from ledger.records import (
     Block,
     BlockKind,
+    Evidence,
     HaveList,
     Proposal,
     QuorumCertificate,
@@ -146,6 +147,13 @@ class ProposalRequested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceReceived:
+    """Two statements of one member that contradict each other arrived, signatures checked."""
+
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BlockBuilt:
     """The block asked for by `BuildBlock` is ready, its bodies and model durable."""
 
@@ -185,6 +193,7 @@ Input: TypeAlias = (
     | BlocksRequested
     | BlocksReceived
     | ProposalRequested
+    | EvidenceReceived
     | BlockBuilt
     | BlockChecked
     | TimerFired
@@ -270,6 +279,7 @@ class BuildBlock:
     haves: tuple[Signed[HaveList], ...]
     updates: tuple[Signed[UpdateHeader], ...]
     last_certificate: QuorumCertificate | None
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ inputs of the next one, and when it is decided commits the block and goes on.
 from collections.abc import Sequence
 from typing import Final
 
-from consensus import past, rebroadcast
+from consensus import bans, past, rebroadcast
 from consensus.desk import Desk
 from consensus.effects import (
     BlockBuilt,
@@ -18,6 +18,7 @@ from consensus.effects import (
     CommitBlock,
     Effect,
     EntryProofReceived,
+    EvidenceReceived,
     Halt,
     HaveReceived,
     Input,
@@ -161,12 +162,15 @@ class Engine:
                 self._catch_up(happened)
             case CertificateReceived():
                 self._hear_certificate(happened.certificate)
+            case EvidenceReceived():
+                self._desk.hear_evidence(happened.evidence)
             case UpdateTrained() | BlockBuilt() | BlockChecked():
                 self._take_result(happened)
             case _:
                 self._hear(happened)
 
     def _start(self) -> None:
+        bans.stop_if_banned(self._desk)
         self._set_rebroadcast()
         self._desk.begin_height()
         self._begin_height()
@@ -226,6 +230,7 @@ class Engine:
             desk.publish(CertificateMessage(certificate=certificate))
         desk.state = state
         desk.tip_certificate = certificate
+        bans.show(block, desk)
 
     def _sign_commit(self, certificate: QuorumCertificate) -> QuorumCertificate:
         """Rule P40: a node that decides by certificate still signs its COMMIT."""
@@ -351,8 +356,10 @@ class Engine:
         rebroadcast.republish_status(self._desk)
         if self._height is None:
             rebroadcast.republish_decision(self._desk)
-        elif self._rebroadcast_at == self.height:
-            rebroadcast.republish_height(self._height.facts, self._desk)
+        else:
+            rebroadcast.republish_evidence(self._desk)
+            if self._rebroadcast_at == self.height:
+                rebroadcast.republish_height(self._height.facts, self._desk)
         self._rebroadcast_at = self.height
 
     def _set_rebroadcast(self) -> None:

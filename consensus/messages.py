@@ -13,6 +13,7 @@ from ledger.keys import Signed
 from ledger.records import (
     MEMBERS_MAX,
     Block,
+    Evidence,
     HaveList,
     Proposal,
     QuorumCertificate,
@@ -36,6 +37,7 @@ class MessageKind(IntEnum):
     BLOCKS_REQUEST = 39
     BLOCKS = 40
     PROPOSAL_REQUEST = 41
+    EVIDENCE = 42
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +170,15 @@ class ProposalRequestMessage:
     request: Signed[ProposalRequest]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceMessage:
+    """Two statements with which a member accuses itself, for the next block (rule P45)."""
+
+    KIND: ClassVar[MessageKind] = MessageKind.EVIDENCE
+
+    evidence: Evidence
+
+
 Message: TypeAlias = (
     UpdateMessage
     | HaveMessage
@@ -179,4 +190,5 @@ Message: TypeAlias = (
     | BlocksRequestMessage
     | BlocksMessage
     | ProposalRequestMessage
+    | EvidenceMessage
 )

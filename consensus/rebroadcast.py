@@ -5,6 +5,7 @@ from consensus.desk import Desk
 from consensus.messages import (
     CertificateMessage,
     EntryProofMessage,
+    EvidenceMessage,
     HaveMessage,
     ProposalMessage,
     Status,
@@ -23,6 +24,12 @@ def republish_status(desk: Desk) -> None:
     )
     if status is not None:
         desk.publish(StatusMessage(status=status))
+
+
+def republish_evidence(desk: Desk) -> None:
+    """Publish what the next block should carry, until one does (rule P45)."""
+    for evidence in desk.accusations.proposable(desk.state):
+        desk.publish(EvidenceMessage(evidence=evidence))
 
 
 def republish_decision(desk: Desk) -> None:

@@ -9,6 +9,7 @@ from consensus.effects import (
     BlocksRequested,
     CertificateReceived,
     EntryProofReceived,
+    EvidenceReceived,
     HaveReceived,
     Input,
     ProposalReceived,
@@ -22,6 +23,7 @@ from consensus.messages import (
     BlocksRequestMessage,
     CertificateMessage,
     EntryProofMessage,
+    EvidenceMessage,
     HaveMessage,
     Message,
     ProposalMessage,
@@ -32,6 +34,7 @@ from consensus.messages import (
 )
 from ledger.certificates import certificate_hash
 from ledger.errors import DecodeError, SignatureError
+from ledger.evidence import content_problem, evidence_root, place_problem, role_problem
 from ledger.genesis import Contract
 from ledger.keys import SignatureScheme, Signed, StatementT, Verified, verify
 from ledger.records import Block, UpdateHeader, block_id
@@ -54,6 +57,8 @@ def verify_message(
             return _entry_proof(message, gate)
         case BlocksMessage():
             return _blocks(message)
+        case EvidenceMessage():
+            return _evidence(message, gate)
         case _:
             return _one_statement(message, gate)
 
@@ -91,6 +96,7 @@ class _Gate:
     """Membership, role, then signature, in this order: cheap checks first."""
 
     def __init__(self, contract: Contract, chain_id: bytes, scheme: SignatureScheme) -> None:
+        self.contract = contract
         self._members = contract.members
         self._chain_id = chain_id
         self._scheme = scheme
@@ -138,10 +144,16 @@ def _check_content(block: Block) -> None:
     on could change its lists and make an honest proposer's block look invalid.
     """
     header = block.header
-    expected = header.updates_root, header.haves_root, header.last_certificate_hash
+    expected = (
+        header.updates_root,
+        header.haves_root,
+        header.evidence_root,
+        header.last_certificate_hash,
+    )
     got = (
         block.updates_root,
         block.haves_root,
+        evidence_root(block.evidence),
         certificate_hash(block.last_certificate),
     )
     if got != expected:
@@ -153,6 +165,20 @@ def _entry_proof(message: EntryProofMessage, gate: _Gate) -> EntryProofReceived:
         raise DecodeError(f"entry proof of height {message.height} with votes of another height")
     votes = tuple(gate.verified(vote, is_validators=True) for vote in message.votes)
     return EntryProofReceived(height=message.height, view=message.view, votes=votes)
+
+
+def _evidence(message: EvidenceMessage, gate: _Gate) -> EvidenceReceived:
+    evidence = message.evidence
+    problem = (
+        place_problem(evidence)
+        or content_problem(evidence)
+        or role_problem(gate.contract, (), evidence)
+    )
+    if problem is not None:
+        raise DecodeError(f"EVIDENCE: {problem}")
+    for signed in (evidence.first, evidence.second):
+        gate.verified(signed)
+    return EvidenceReceived(evidence=evidence)
 
 
 def _blocks(message: BlocksMessage) -> BlocksReceived:

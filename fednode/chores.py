@@ -40,6 +40,7 @@ from ledger.keys import Signed, Verified
 from ledger.records import (
     Block,
     BlockKind,
+    Evidence,
     HaveList,
     QuorumCertificate,
     Results,
@@ -170,7 +171,9 @@ class Chores:
     async def _build(self, work: fx.BuildBlock, state: State) -> None:
         home = self._home
         try:
-            results = await self._compute(state, work.haves, work.updates, work.kind)
+            results = await self._compute(
+                state, work.haves, work.updates, work.evidence, kind=work.kind
+            )
         except (BlockError, DecodeError) as error:
             # More than the budget lied about what they hold: the view goes to the next proposer.
             text = f"height={work.height} view={work.view}: cannot build a block: {error}"
@@ -184,6 +187,7 @@ class Chores:
             updates=work.updates,
             last_certificate=work.last_certificate,
             results=results,
+            evidence=work.evidence,
         )
         block = build_block(home.contract, state, draft)
         self._feed(fx.BlockBuilt(height=work.height, view=work.view, block=block))
@@ -191,7 +195,9 @@ class Chores:
     async def _check(self, block: Block, state: State) -> None:
         reason = ""
         try:
-            expected = await self._compute(state, block.haves, block.updates, block.header.kind)
+            expected = await self._compute(
+                state, block.haves, block.updates, block.evidence, kind=block.header.kind
+            )
             check_results(expected, block.header.results)
         except (BlockError, DecodeError) as error:
             reason = str(error)
@@ -209,13 +215,15 @@ class Chores:
         state: State,
         haves: Sequence[Signed[HaveList]],
         updates: Sequence[Signed[UpdateHeader]],
+        evidence: Sequence[Evidence],
+        *,
         kind: BlockKind,
     ) -> Results:
         """The results of rule P13; views of one height that include the same share the work."""
         home = self._home
         if kind is BlockKind.EMPTY:
             return unchanged_results(state)
-        counted = expected_weights(home.contract, state, haves, updates)
+        counted = expected_weights(home.contract, state, haves, updates, evidence)
         wanted = [self._wanted_model(state.model_id, state.height + 1, ())]
         for update, _ in counted:
             digest = header_digest(update.statement, home.chain_id)

@@ -18,7 +18,7 @@ from fednode.learning.errors import DataError, SettingsError, TrainerError
 from fednode.learning.local_training import FitOutcome
 from ledger.blobs import Blobs
 from ledger.bodies import encode_update_body
-from ledger.records import TensorTable
+from ledger.tensors import TensorTable
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Final
 from ledger.encoding import encode_as
 from ledger.errors import DecodeError
 from ledger.merkle import leaf_hash, root_of_hashes
-from ledger.records import TensorTable
+from ledger.tensors import TensorTable
 
 LEAF_BYTES: Final = 64 * 1024
 SALT_BYTES: Final = 32

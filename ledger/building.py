@@ -9,6 +9,7 @@ from typing import Final
 from ledger.certificates import certificate_hash
 from ledger.election import proposer_of
 from ledger.encoding import domain_tag, encode
+from ledger.evidence import evidence_root
 from ledger.genesis import AggregationTerms, Contract
 from ledger.inclusion import included, vouched_headers, weighted_contributions
 from ledger.keys import Signed
@@ -20,6 +21,7 @@ from ledger.records import (
     BlockHeader,
     BlockKind,
     Contribution,
+    Evidence,
     Flag,
     HaveList,
     QuorumCertificate,
@@ -38,7 +40,8 @@ class Draft:
     """What a proposer brings to a block; the rest is computed.
 
     `updates` may hold more headers than the vouched ones, which are picked. `results` are those of
-    `aggregate_results` for AGGREGATE, of `unchanged_results` for EMPTY.
+    `aggregate_results` for AGGREGATE, of `unchanged_results` for EMPTY. `evidence` is ascending by
+    the accused.
     """
 
     view: int
@@ -48,6 +51,7 @@ class Draft:
     updates: tuple[Signed[UpdateHeader], ...]
     last_certificate: QuorumCertificate | None
     results: Results
+    evidence: tuple[Evidence, ...] = ()
 
 
 def build_block(contract: Contract, state: State, draft: Draft) -> Block:
@@ -76,7 +80,7 @@ def build_block(contract: Contract, state: State, draft: Draft) -> Block:
         updates_root=updates_root(updates),
         haves_root=haves_root(haves),
         metrics_root=EMPTY_ROOT,
-        evidence_root=EMPTY_ROOT,
+        evidence_root=evidence_root(draft.evidence),
         operations_root=EMPTY_ROOT,
         last_certificate_hash=certificate_hash(last_certificate),
         validators_hash=validators_hash(state.validators),
@@ -84,7 +88,13 @@ def build_block(contract: Contract, state: State, draft: Draft) -> Block:
         state_root=ZERO_DIGEST,
         log_root=ZERO_DIGEST,
     )
-    block = Block(header=header, haves=haves, updates=updates, last_certificate=last_certificate)
+    block = Block(
+        header=header,
+        haves=haves,
+        updates=updates,
+        last_certificate=last_certificate,
+        evidence=draft.evidence,
+    )
     return with_outcome(contract, state, block)
 
 
@@ -105,9 +115,10 @@ def expected_weights(
     state: State,
     haves: Sequence[Signed[HaveList]],
     updates: Sequence[Signed[UpdateHeader]],
+    evidence: Sequence[Evidence] = (),
 ) -> tuple[tuple[Signed[UpdateHeader], int], ...]:
     """Return the included updates with the contribution weights that the aggregate must use."""
-    headers = included(contract, state, haves, updates)
+    headers = included(contract, state, haves, updates, evidence)
     return tuple(zip(headers, weighted_contributions(contract, state, headers), strict=True))
 
 

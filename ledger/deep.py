@@ -67,7 +67,7 @@ def recompute_all(
     for block in blocks:
         if block.header.kind is BlockKind.AGGREGATE:
             base = base if base is not None else bodies(state.model_id)
-            weighted = expected_weights(contract, state, block.haves, block.updates)
+            weighted = expected_weights(contract, state, block.haves, block.updates, block.evidence)
             read = [bodies(each.statement.update_id) for each, _ in weighted]
             whole = tuple(each for each in read if each is not None)
             model = None

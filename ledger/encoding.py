@@ -1,7 +1,7 @@
 """The one canonical byte form of everything that is hashed, signed, stored or sent (rule P2).
 
 A record is a frozen dataclass whose fields are annotated with one of the kinds below
-(`U64`, `Digest`, `text(64)` ...). From the annotations alone follow
+(`U64`, `Digest`, `text(64)` ...) or a union of such records. From the annotations alone follow
 
 * `encode` / `decode`: a msgpack array of the fields in order, shortest forms only; no map,
   float, boolean, nil or extension type exists in it. A class with a `KIND` puts that number first;
@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
 from functools import cache
 from operator import attrgetter
+from types import UnionType
 from typing import Annotated, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgpack
@@ -186,6 +187,8 @@ def _codec_of(hint: object) -> Codec:
         return _annotated_codec(arguments[0], arguments[1])
     if isinstance(hint, type) and issubclass(hint, IntEnum):
         return _enum_codec(hint)
+    if isinstance(hint, UnionType):
+        return _union_codec(arguments)
     record_class = origin if origin is not None else hint
     if isinstance(record_class, type) and is_dataclass(record_class):
         return _record_codec(record_class, arguments)
@@ -300,6 +303,20 @@ def _enum_codec(enumeration: type[IntEnum]) -> Codec:
         return int(value)
 
     return Codec(number, from_value, lambda value: number(value).to_bytes(1, "big"))
+
+
+def _union_codec(variants: tuple[type, ...]) -> Codec:
+    """The class of a record writes it; the kind that its value begins with tells who reads it."""
+    codecs = {int(each.KIND): _codec_of(each) for each in variants}  # type: ignore[attr-defined]
+    of = attrgetter("KIND")
+
+    def read(value: object, where: str) -> object:
+        kind = value[0] if type(value) is tuple and value else value
+        if type(kind) is not int or kind not in codecs:
+            raise DecodeError(f"{where}: expected a kind of {tuple(codecs)}, got {_shown(kind)}")
+        return codecs[kind].from_value(value, where)
+
+    return Codec(lambda r: codecs[of(r)].to_value(r), read, lambda r: codecs[of(r)].to_fixed(r))
 
 
 def _record_codec(record_class: type, arguments: tuple[object, ...]) -> Codec:

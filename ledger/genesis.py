@@ -25,7 +25,8 @@ from ledger.encoding import (
     domain_tag,
     encode,
 )
-from ledger.records import MEMBERS_MAX, RecordKind, TensorTable
+from ledger.records import MEMBERS_MAX, RecordKind
+from ledger.tensors import TensorTable
 
 CONTRACT_VERSION: Final = 1
 FEATURES_MAX = 65_536

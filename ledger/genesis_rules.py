@@ -21,6 +21,7 @@ from ledger.genesis import (
 )
 from ledger.keys import ED25519, SignatureScheme
 from ledger.powers import cap_budget
+from ledger.records import EVIDENCE_MAX
 
 ELEMENTS_MAX: Final = 2**31
 """Largest number of model values."""
@@ -35,6 +36,8 @@ HAVE_ENTRY_BYTES: Final = 38
 UPDATE_BYTES: Final = 171
 VOTE_BYTES: Final = 66
 CONTRIBUTION_BYTES: Final = 10
+EVIDENCE_BYTES: Final = 8
+"""Besides the two statements, of which HAVE lists are the longest or headers are (rule P45)."""
 _DECIMAL: Final = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 Problems: TypeAlias = Iterator[str]
@@ -234,7 +237,12 @@ def block_bytes_bound(contract: Contract) -> int:
         + validators * (HAVE_BYTES + trainers * HAVE_ENTRY_BYTES + VOTE_BYTES)
         + headers * UPDATE_BYTES
         + trainers * CONTRIBUTION_BYTES
+        + min(EVIDENCE_MAX, len(contract.members)) * _evidence_bytes(trainers)
     )
+
+
+def _evidence_bytes(trainers: int) -> int:
+    return EVIDENCE_BYTES + 2 * max(UPDATE_BYTES, HAVE_BYTES + trainers * HAVE_ENTRY_BYTES)
 
 
 def _decimal_problems(where: str, text: str) -> Problems:

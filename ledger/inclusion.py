@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
-from ledger.genesis import Contract, trainers_in_role, updates_needed
+from ledger.evidence import accused
+from ledger.genesis import Contract, updates_needed
 from ledger.keys import Signed
 from ledger.powers import ValidatorSet
-from ledger.records import BlockKind, HaveList, UpdateHeader, header_digest
+from ledger.records import BlockKind, Evidence, HaveList, UpdateHeader, header_digest
 from ledger.reputation import contribution_weights, sample_clip
 from ledger.state import State
 
@@ -59,24 +60,31 @@ def included(
     state: State,
     haves: Iterable[Signed[HaveList]],
     updates: Iterable[Signed[UpdateHeader]],
+    evidence: Sequence[Evidence] = (),
 ) -> tuple[Signed[UpdateHeader], ...]:
     """Return the updates that count, ascending by trainer (rule P12).
 
-    Those that blocking power lists, without the disqualified ones and without trainers of whom two
-    headers are vouched for: such a trainer signed two updates for one height.
+    Those that blocking power lists, without the disqualified ones, without trainers of whom two
+    headers are vouched for (such a trainer signed two updates for one height), and without those
+    that the `evidence` of the same block accuses.
     """
-    return qualified(contract, state, vouched_headers(state, haves, updates))
+    return qualified(contract, state, vouched_headers(state, haves, updates), evidence)
 
 
 def qualified(
-    contract: Contract, state: State, headers: Sequence[Signed[UpdateHeader]]
+    contract: Contract,
+    state: State,
+    headers: Sequence[Signed[UpdateHeader]],
+    evidence: Sequence[Evidence] = (),
 ) -> tuple[Signed[UpdateHeader], ...]:
     """Return those of the vouched `headers` that the filter of rule P12a lets through."""
+    convicted = accused(evidence)
     counts = Counter(each.statement.trainer for each in headers)
     return tuple(
         each
         for each in headers
         if counts[each.statement.trainer] == 1
+        and each.statement.trainer not in convicted
         and disqualification(contract, state, each.statement) is None
     )
 
@@ -89,6 +97,8 @@ def disqualification(contract: Contract, state: State, header: UpdateHeader) -> 
     trainer = header.trainer
     if trainer >= len(contract.members) or not contract.members[trainer].is_trainer:
         return f"member {trainer} is no trainer"
+    if trainer in state.banned:
+        return f"member {trainer} is banned"
     if header.n_elements != contract.model.n_elements:
         return f"{header.n_elements} elements, expected {contract.model.n_elements}"
     if any(header.update_id in block.update_ids for block in state.recent_training):
@@ -123,7 +133,7 @@ def weighted_contributions(
 def need(contract: Contract, state: State) -> int:
     """Return how many included updates an AGGREGATE block after `state` takes (rule P15).
 
-    The same at every height: membership does not change in this version.
+    The same at every height: it follows from the terms, not from who is banned.
     """
     assert len(state.scores) == len(contract.members), "state of another contract"
     return updates_needed(contract)
@@ -134,8 +144,12 @@ def opens_for_training(contract: Contract, state: State) -> bool:
 
     True while training rounds are left and enough trainers are in role (rule P15).
     """
+    in_role = (
+        each.is_trainer and number not in state.banned
+        for number, each in enumerate(contract.members)
+    )
     has_training_left = state.training_round < contract.training_rounds
-    return has_training_left and trainers_in_role(contract) >= need(contract, state)
+    return has_training_left and sum(in_role) >= need(contract, state)
 
 
 def empty_view(contract: Contract) -> int:
@@ -149,11 +163,13 @@ def expected_kind(
     created_view: int,
     haves: Sequence[Signed[HaveList]],
     updates: Sequence[Signed[UpdateHeader]],
+    evidence: Sequence[Evidence] = (),
 ) -> BlockKind:
     """Return the only kind that a fresh block of `created_view` with these HAVEs may have (P15)."""
     if created_view >= empty_view(contract):
         return BlockKind.EMPTY
-    enough = len(included(contract, state, haves, updates)) >= need(contract, state)
+    counted = included(contract, state, haves, updates, evidence)
+    enough = len(counted) >= need(contract, state)
     return BlockKind.AGGREGATE if enough else BlockKind.EMPTY
 
 

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator
 from ledger.audit_report import Plain
 from ledger.certificates import signers
 from ledger.election import schedule
+from ledger.evidence import evidence_key
 from ledger.genesis import Contract, chain_id
 from ledger.genesis_rules import fault_tolerance
 from ledger.inclusion import disqualification
 from ledger.powers import ValidatorSet
-from ledger.records import Block, Flag, QuorumCertificate, block_id
+from ledger.records import Block, Evidence, Flag, QuorumCertificate, block_id
 from ledger.reputation import SCALE
 from ledger.state import State, apply, initial_state
 
@@ -60,6 +61,7 @@ def state_view(contract: Contract, state: State) -> View:
             "proposing": each.proposing,
             "quality": each.quality,
             "power": state.validators.power_of(number),
+            "is_banned": number in state.banned,
         }
         for number, each in enumerate(state.scores)
     ]
@@ -111,6 +113,7 @@ def block_view(
             }
             for have in block.haves
         ],
+        "evidence": [_evidence(contract, each) for each in block.evidence],
     }
     if certificate is not None:
         view["votes"] = votes_view(contract, before.validators, certificate)
@@ -181,6 +184,12 @@ def _updates(contract: Contract, before: State, block: Block) -> list[Plain]:
         }
         for update in block.updates
     ]
+
+
+def _evidence(contract: Contract, evidence: Evidence) -> View:
+    """Who contradicted itself, and where: the block bans that member (rule P45)."""
+    member, kind, height, view = evidence_key(evidence)
+    return {**_member(contract, member), "statement": kind, "height": height, "view": view}
 
 
 def _member(contract: Contract, number: int) -> View:

@@ -19,7 +19,8 @@ from ledger.encoding import encode
 from ledger.errors import DecodeError
 from ledger.findings import Finding
 from ledger.genesis import Contract, chain_id
-from ledger.records import TENSORS_MAX, Block, BlockKind, TensorSpec
+from ledger.records import Block, BlockKind
+from ledger.tensors import TENSORS_MAX, TensorSpec
 
 HEADER_BYTES_MAX = 2**22
 HEIGHT_DIGITS: Final = 20

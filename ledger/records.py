@@ -15,11 +15,9 @@ from typing import Annotated, ClassVar, Final, TypeAlias
 
 from ledger.encoding import (
     I32,
-    U8,
     U16,
     U32,
     U64,
-    Characters,
     Digest,
     Items,
     Name,
@@ -35,7 +33,6 @@ from ledger.keys import Signed, signing_bytes
 from ledger.merkle import root
 
 MEMBERS_MAX = 256
-TENSORS_MAX = 4096
 VALUE_MAX: Final = 2**24 - 1
 """Largest magnitude of a model or update value (rule P5); float32 holds it exactly."""
 NIL: Final = b""
@@ -43,6 +40,8 @@ NIL: Final = b""
 FRESH: Final = -1
 """The valid view of a proposal that no PREPARE certificate stands behind."""
 ZERO_DIGEST: Final = bytes(32)
+EVIDENCE_MAX: Final = 4
+"""Members that one block can convict: more than a network can have liars, in most (rule P45)."""
 
 
 class Flag(IntEnum):
@@ -59,6 +58,15 @@ class RecordKind(IntEnum):
     GENESIS = 2
     BLOCK = 3
     CERTIFICATE = 4
+
+
+class EvidenceKind(IntEnum):
+    """First item of each kind of evidence, for the statement that was made twice (rule P45)."""
+
+    UPDATE = 16
+    HAVE = 17
+    PROPOSAL = 18
+    VOTE = 19
 
 
 class BlockKind(IntEnum):
@@ -79,26 +87,6 @@ class Codec(IntEnum):
     """How the body of an update is written."""
 
     INT32 = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TensorSpec:
-    """One row of the tensor table: a value of the tensor is `integer * 2**-exponent` (rule P5)."""
-
-    name: Annotated[str, Characters(128)]
-    shape: Annotated[tuple[U32, ...], Items(8)]
-    exponent: U8
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        size = 1
-        for length in self.shape:
-            size *= length
-        return size
-
-
-TensorTable: TypeAlias = Annotated[tuple[TensorSpec, ...], Items(TENSORS_MAX)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,12 +269,53 @@ SignedProposal: TypeAlias = Signed[Proposal]
 SignedVote: TypeAlias = Signed[Vote]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubleUpdate:
+    """Two UPDATE headers of one trainer and height; `first` has the smaller bytes (rule P45)."""
+
+    KIND: ClassVar[EvidenceKind] = EvidenceKind.UPDATE
+    first: Signed[UpdateHeader]
+    second: Signed[UpdateHeader]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubleHave:
+    """Two HAVE lists of one validator and height; `first` has the smaller bytes."""
+
+    KIND: ClassVar[EvidenceKind] = EvidenceKind.HAVE
+    first: Signed[HaveList]
+    second: Signed[HaveList]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubleProposal:
+    """Two proposals of one validator, height and view; `first` has the smaller bytes."""
+
+    KIND: ClassVar[EvidenceKind] = EvidenceKind.PROPOSAL
+    first: Signed[Proposal]
+    second: Signed[Proposal]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubleVote:
+    """Two votes of one validator, phase, height and view; `first` has the smaller bytes."""
+
+    KIND: ClassVar[EvidenceKind] = EvidenceKind.VOTE
+    first: Signed[Vote]
+    second: Signed[Vote]
+
+
+Evidence: TypeAlias = DoubleUpdate | DoubleHave | DoubleProposal | DoubleVote
+"""Two statements with which a member accuses itself (rule P45)."""
+
+
 # Not slotted: the roots are computed once per block, which receiving and checking it both ask for.
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A header with what its roots stand for: HAVEs of Q, vouched headers, last certificate.
+    """A header with what its roots stand for: HAVEs of Q, vouched headers, certificate, evidence.
 
     `last_certificate` is empty in block 1 and holds one COMMIT certificate after it (rule P51).
+    `evidence` has at most one piece per member, ascending by the accused (rule P45).
     """
 
     KIND: ClassVar[RecordKind] = RecordKind.BLOCK
@@ -295,6 +324,7 @@ class Block:
     haves: Annotated[tuple[Signed[HaveList], ...], Items(MEMBERS_MAX)]
     updates: Annotated[tuple[Signed[UpdateHeader], ...], Items(2 * MEMBERS_MAX)]
     last_certificate: Annotated[tuple[QuorumCertificate, ...], Items(1)]
+    evidence: Annotated[tuple[Evidence, ...], Items(EVIDENCE_MAX)]
 
     @cached_property
     def updates_root(self) -> bytes:

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 from ledger.certificates import signers
 from ledger.election import schedule
 from ledger.encoding import U16, U32, U64, Digest, Items, domain_tag, encode
+from ledger.evidence import banned_after, validators_left
 from ledger.genesis import Contract, chain_id
 from ledger.merkle import EMPTY_RANGE, EMPTY_ROOT, CompactRange
 from ledger.powers import Validator, ValidatorSet
@@ -68,6 +69,7 @@ class State:
         validators: The set of the next height.
         previous_validators: The set of the last block's height, which signs its certificate.
         recent_training: The last AGGREGATE blocks, oldest first.
+        banned: Members convicted by evidence, ascending: no power, no update (rule P45).
         log: The log of block ids without the last one's: block h commits to those below h.
     """
 
@@ -86,6 +88,7 @@ class State:
     validators: ValidatorSet
     previous_validators: ValidatorSet
     recent_training: Annotated[tuple[TrainingBlock, ...], Items(RECENT_TRAINING_BLOCKS)]
+    banned: Annotated[tuple[U16, ...], Items(MEMBERS_MAX)]
     log: CompactRange
 
 
@@ -113,9 +116,10 @@ def initial_state(contract: Contract) -> State:
         best_optimizer_id=EMPTY_ROOT,
         empties_in_row=0,
         scores=scores,
-        validators=_validators(contract, scores),
+        validators=_validators(contract, scores, banned=()),
         previous_validators=ValidatorSet(validators=()),
         recent_training=(),
+        banned=(),
         log=EMPTY_RANGE,
     )
 
@@ -130,11 +134,13 @@ def apply(contract: Contract, state: State, block: Block) -> State:
     Args:
         contract: The terms in force.
         state: The state after the parent.
-        block: The block; only its header and last certificate are read, and the update ids.
+        block: The block; only its header, last certificate and evidence are read, and the update
+            ids.
     """
     header = block.header
     is_training = header.kind is BlockKind.AGGREGATE
-    scores = _scores_after(contract, state, block)
+    banned = banned_after(contract, state.banned, block.evidence)
+    scores = _scores_after(contract, state, block, banned)
     return replace(
         state,
         height=state.height + 1,
@@ -146,9 +152,10 @@ def apply(contract: Contract, state: State, block: Block) -> State:
         optimizer_id=header.results.optimizer_id,
         empties_in_row=0 if is_training else state.empties_in_row + 1,
         scores=scores,
-        validators=_validators(contract, scores),
+        validators=_validators(contract, scores, banned),
         previous_validators=state.validators,
         recent_training=_recent_training(state, block),
+        banned=banned,
         log=state.log.append(state.tip_id) if state.height else state.log,
     )
 
@@ -163,13 +170,18 @@ def block_time(state: State, clock_ms: int) -> int:
     return max(clock_ms, state.time_ms + 1)
 
 
-def _scores_after(contract: Contract, state: State, block: Block) -> tuple[Scores, ...]:
-    """Rule P40: each of the three scores moves at most once per block."""
+def _scores_after(
+    contract: Contract, state: State, block: Block, banned: tuple[int, ...]
+) -> tuple[Scores, ...]:
+    """Rule P40: each of the three scores moves at most once per block, a banned member's never."""
     participation = _participation_after(state, block)
     proposing = _proposing_after(contract, state, block)
     flags = {each.trainer: each.flagged for each in block.header.results.contributions}
     after = []
     for member, old in enumerate(state.scores):
+        if member in banned:
+            after.append(old)
+            continue
         share, absences = participation.get(member, (old.participation, old.absences))
         quality = old.quality
         if member in flags:
@@ -210,9 +222,11 @@ def _proposing_after(contract: Contract, state: State, block: Block) -> Mapping[
     }
 
 
-def _validators(contract: Contract, scores: tuple[Scores, ...]) -> ValidatorSet:
+def _validators(
+    contract: Contract, scores: tuple[Scores, ...], banned: tuple[int, ...]
+) -> ValidatorSet:
     """The set of the next height: members with the role, with powers by rule P41."""
-    members = [number for number, each in enumerate(contract.members) if each.is_validator]
+    members = validators_left(contract, banned)
     powers = voting_powers(
         [scores[member].participation for member in members], contract.byzantine_budget
     )

@@ -51,7 +51,7 @@ class Subject:
         """The updates that count, if the block is one that aggregates."""
         known = dict(zip(self.keys, self.block.updates, strict=True))
         headers = [known[key] for key in self.vouched if key in known]
-        return qualified(self.contract, self.state, headers)
+        return qualified(self.contract, self.state, headers, self.block.evidence)
 
     @cached_property
     def after(self) -> State:

@@ -7,7 +7,8 @@ from typing import Any, Final, TypeAlias, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ledger.records import VALUE_MAX, TensorSpec
+from ledger.records import VALUE_MAX
+from ledger.tensors import TensorSpec
 
 EXPONENT_MAX: Final = 100
 """Largest scale exponent; up to it every integer below 2**24 is a normal float32 after scaling."""

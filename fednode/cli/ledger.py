@@ -215,6 +215,14 @@ def _print_block(content: "Content", view: "BlockView") -> None:
         power = f"{sum(certificate.powers)} of {certificate.total_power}"
         names = ", ".join(certificate.signers)
         pairs.append(("decided", f"in view {certificate.view} by {names}: power {power}"))
+    pairs += [
+        (
+            "bans",
+            f"{each.name}: two different {each.statement} statements of height {each.height} "
+            f"view {each.view}",
+        )
+        for each in view.evidence
+    ]
     print_pairs(pairs)
     if view.contributions:
         print()

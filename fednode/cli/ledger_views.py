@@ -9,9 +9,10 @@ from fednode.errors import ConfigError
 from fednode.folders import open_ledger
 from fednode.founding.genesis_files import load_genesis
 from ledger.certificates import signers
+from ledger.evidence import evidence_key
 from ledger.export import read_export, write_export
 from ledger.genesis import Contract, Genesis
-from ledger.records import Block, QuorumCertificate, block_id
+from ledger.records import Block, Evidence, QuorumCertificate, block_id
 from ledger.state import State, apply, initial_state
 
 
@@ -46,6 +47,17 @@ class ContributionView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceView:
+    """One member that a block bans: it made two different statements at one place (rule P45)."""
+
+    member: int
+    name: str
+    statement: str
+    height: int
+    view: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BlockView:
     """One block; digests as hexadecimal digits, the time in UTC."""
 
@@ -61,6 +73,7 @@ class BlockView:
     model_id: str
     block_id: str
     parent_id: str
+    evidence: tuple[EvidenceView, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +153,14 @@ def block_view(content: Content, block: Block) -> BlockView:
         model_id=header.results.model_id.hex(),
         block_id=block_id(header).hex(),
         parent_id=header.parent_id.hex(),
+        evidence=tuple(_evidence_view(content, each) for each in block.evidence),
     )
+
+
+def _evidence_view(content: Content, evidence: Evidence) -> EvidenceView:
+    member, kind, height, view = evidence_key(evidence)
+    name = content.name_of(member)
+    return EvidenceView(member=member, name=name, statement=kind, height=height, view=view)
 
 
 def certificate_view(content: Content, height: int) -> CertificateView | None:

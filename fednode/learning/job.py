@@ -16,7 +16,7 @@ from fednode.learning.momentum_store import MomentumFolder
 from fednode.learning.registry import build_learner
 from fednode.learning.site_data import load_site, site_datasets
 from ledger.genesis import Feature
-from ledger.records import TensorSpec
+from ledger.tensors import TensorSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,8 @@ from fednode.learning.learner import (
 )
 from fednode.learning.momentum_store import MomentumStore
 from fednode.learning.optimizers import blend
-from ledger.records import VALUE_MAX, TensorSpec
+from ledger.records import VALUE_MAX
+from ledger.tensors import TensorSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

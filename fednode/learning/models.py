@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fednode.learning.errors import SettingsError
 from fednode.learning.learner import Parameters
-from ledger.records import TensorSpec
+from ledger.tensors import TensorSpec
 
 HIDDEN_LAYERS: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
     {"logistic": (), "mlp": (64, 32)}

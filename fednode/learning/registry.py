@@ -15,7 +15,7 @@ from fednode.learning.errors import SettingsError
 from fednode.learning.learner import Learner, RowSet, TrainingSettings
 from fednode.learning.models import HIDDEN_LAYERS, build_network, tensor_table
 from fednode.learning.network_learner import NetworkLearner
-from ledger.records import TensorSpec
+from ledger.tensors import TensorSpec
 
 
 def build_learner(

@@ -40,6 +40,7 @@ DECODABLE: Final[tuple[type[Encoded], ...]] = (
     consensus.BlocksRequestMessage,
     consensus.BlocksMessage,
     consensus.ProposalRequestMessage,
+    consensus.EvidenceMessage,
     PullRequestMessage,
 )
 _CLASSES: Final[dict[int, type[Encoded]]] = {int(each.KIND): each for each in DECODABLE}

@@ -101,8 +101,8 @@ def test_a_wrong_aggregate_is_refused_and_the_next_proposer_is_believed() -> Non
     assert all(any("aggregate is another" in text for text in host.notices) for host in honest)
 
 
-def test_an_equivocating_voter_is_reported_by_those_who_saw_both_and_stops_nobody() -> None:
-    """Rule P34: two different votes of one kind and view."""
+def test_an_equivocating_voter_is_banned_by_those_who_saw_both_and_stops_nobody() -> None:
+    """Rules P34 and P45: two different votes of one kind and view."""
     contract = equal_contract()
     liar = first_proposer()
 
@@ -126,9 +126,15 @@ def test_an_equivocating_voter_is_reported_by_those_who_saw_both_and_stops_nobod
 
     cluster.run_until(5)
 
-    assert_one_chain(cluster, 5)
     honest = [host for host in cluster.hosts.values() if host.member != liar]
+    assert len({block_id(host.blocks[4].header) for host in honest}) == 1
+    assert not any(host.halted for host in honest)
     assert all(set(host.contradictions) == {liar} for host in honest)
+    assert all(host.states[5].banned == (liar,) for host in honest)
+    assert all(liar not in host.states[5].validators.members for host in honest)
+    assert "a block banned this node's key" in cluster.hosts[liar].halted or (
+        "signed with this node's key" in cluster.hosts[liar].halted
+    )
 
 
 def test_a_slow_member_still_gets_every_block() -> None:

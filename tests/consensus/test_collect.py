@@ -120,7 +120,7 @@ def test_two_updates_of_one_trainer_are_reported_and_the_first_is_listed() -> No
     assert stored is not None
     own = stored.stored_have()
     assert own is not None
-    assert lines == (f"contradiction {liar}",)
+    assert lines == (f"contradiction {liar}", f"EVIDENCE {liar}")
     assert [each.header_digest for each in own.statement.entries] == [
         header_digest(first.statement, bench.state.chain_id)
     ]

@@ -34,7 +34,7 @@ from tests.support.ledger import STUB_SCHEME, commits, digest, stub_chain
 def test_a_restart_republishes_what_was_signed_and_signs_nothing_else() -> None:
     """Rules P60 and P82: at the record's view and step."""
     bench = started()
-    a = bench.block("A")
+    a = bench.block("A", listing=bench.others)
     bench.hold(bench.member)
     bench.fire(TimerKind.COLLECT)
     bench.propose_and_check(a)
@@ -122,7 +122,7 @@ def test_a_restart_in_a_later_view_keeps_its_entry_proof() -> None:
 
     assert bench.engine.view == 1
     assert "entry proof 1 of 3" in lines
-    assert contradiction == (f"contradiction {liar}",)
+    assert contradiction == (f"contradiction {liar}", f"EVIDENCE {liar}")
 
 
 def test_a_restart_starts_the_timers_anew() -> None:
@@ -177,7 +177,7 @@ def test_a_node_whose_ledger_is_behind_its_record_follows_and_signs_nothing() ->
 def test_while_in_a_view_everything_is_said_again_each_period() -> None:
     """Rule P35."""
     bench = started()
-    a = bench.block("A")
+    a = bench.block("A", listing=bench.others)
     bench.hold(bench.member)
     bench.fire(TimerKind.COLLECT)
     bench.propose_and_check(a)

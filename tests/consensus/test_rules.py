@@ -101,7 +101,7 @@ def test_two_different_votes_are_reported_once_whatever_differs(
     lines = [bench.vote(liar, phase, 1, *first), bench.vote(liar, phase, 1, *second)]
     lines.append(bench.vote(liar, phase, 1, *second))
 
-    assert lines == [(), (f"contradiction {liar}",), ()]
+    assert lines == [(), (f"contradiction {liar}", f"EVIDENCE {liar}"), ()]
 
 
 def test_two_haves_and_two_proposals_are_contradictions() -> None:
@@ -115,7 +115,7 @@ def test_two_haves_and_two_proposals_are_contradictions() -> None:
     bench.propose(a, 0)
     proposals = bench.propose(b, 0)
 
-    assert haves == (f"contradiction {liar}",)
+    assert haves == (f"contradiction {liar}", f"EVIDENCE {liar}")
     assert proposals == (f"contradiction {liar}",)
 
 
@@ -143,6 +143,7 @@ def test_a_certificate_keeps_its_quorum_though_a_vote_in_it_conflicts_with_one_r
 
     assert lines == (
         f"contradiction {liar}",
+        f"EVIDENCE {liar}",
         "persist",
         "COMMIT 0 A",
         "certificate PREPARE 0 A",

@@ -134,8 +134,8 @@ async def test_a_wrong_body_that_blocking_power_vouched_for_costs_a_view_and_no_
 ) -> None:
     house = House(tmp_path)
 
-    async def refuse(*arguments: object) -> Results:
-        del arguments
+    async def refuse(*arguments: object, kind: BlockKind) -> Results:
+        del arguments, kind
         raise DecodeError("expected values within bounds")
 
     monkeypatch.setattr(house.chores, "_compute", refuse)

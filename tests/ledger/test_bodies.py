@@ -20,7 +20,7 @@ from ledger.bodies import (
 from ledger.encoding import encode_as
 from ledger.errors import DecodeError
 from ledger.merkle import EMPTY_ROOT, root
-from ledger.records import TensorSpec, TensorTable
+from ledger.tensors import TensorSpec, TensorTable
 from tests.support.ledger import TENSORS
 
 VALUES = struct.pack("<8i", 1, -1, 2**24 - 1, -(2**24) + 1, 0, 7, 8, 9)

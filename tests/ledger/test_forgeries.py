@@ -15,6 +15,7 @@ from ledger.errors import ContractError
 from ledger.genesis import Genesis
 from ledger.genesis_rules import check_contract
 from ledger.records import Block, BlockKind, QuorumCertificate
+from tests.support.evidence import KINDS, proof
 from tests.support.fields import changed, paths
 from tests.support.forgery import (
     Forgery,
@@ -24,7 +25,15 @@ from tests.support.forgery import (
     history,
     votes_certificate,
 )
-from tests.support.ledger import Chain, chain, genesis, reseal
+from tests.support.ledger import (
+    Chain,
+    chain,
+    contract,
+    empty_chain,
+    genesis,
+    keys,
+    reseal,
+)
 
 FORGED, EMPTY, TIP = 3, 4, 5
 """Heights of `history`: an AGGREGATE block in the middle, an EMPTY one, the last one."""
@@ -92,6 +101,27 @@ BLOCK_FINDINGS = {
     "last_certificate[].signatures": UNREADABLE,
     "last_certificate[].signatures[]": (FORGED, "last_certificate", "P51"),
 }
+EVIDENCE_FIELDS = {
+    "DoubleUpdate": [
+        "trainer",
+        "height",
+        "training_round",
+        "base_model_id",
+        "update_id",
+        "codec",
+        "n_elements",
+        "releases",
+    ],
+    "DoubleHave": ["height", "entries", "entries[].trainer", "entries[].header_digest"],
+    "DoubleProposal": ["height", "view", "valid_view", "block_id"],
+    "DoubleVote": ["phase", "height", "view", "valid_view", "block_id"],
+}
+EVIDENCE_PATHS = [
+    f"evidence[].{variant}.{one}.{field}"
+    for variant, names in EVIDENCE_FIELDS.items()
+    for one in ("first", "second")
+    for field in (*(f"statement.{name}" for name in names), "signer", "signature")
+]
 EMPTY_FINDINGS = {
     "header.kind": (EMPTY, "kind", "P15"),
     "header.created_view": (EMPTY, "proposer", "P44"),
@@ -141,7 +171,7 @@ def test_the_honest_ledger_holds_and_is_not_trivial() -> None:
 
 
 def test_every_field_of_a_block_and_a_certificate_has_a_forgery() -> None:
-    assert list(paths(Block)) == list(BLOCK_FINDINGS)
+    assert list(paths(Block)) == [*BLOCK_FINDINGS, "evidence", *EVIDENCE_PATHS]
     assert list(paths(QuorumCertificate)) == list(CERTIFICATE_FINDINGS)
 
 
@@ -153,6 +183,48 @@ def test_a_forged_field_of_a_block_is_found_by_its_rule(path: str) -> None:
 
     assert forgery.export != Forgery(blocks=tuple(honest().blocks), certificate=None).export
     assert BLOCK_FINDINGS[path] in found(report)
+
+
+@cache
+def slashing(kind: str) -> Chain:
+    """Seven members; the block in the middle bans the member whose key the forger holds."""
+    made = empty_chain(contract(7), keys(7))
+    for height in range(1, TIP + 1):
+        evidence = (proof(made, BYZANTINE, kind),) if height == FORGED else ()
+        made.add(made.build(evidence=evidence))
+    return made
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_honest_ledger_with_evidence_holds(kind: str) -> None:
+    made = slashing(kind)
+
+    report = verify(
+        genesis(made.contract, made.keys),
+        Forgery(blocks=tuple(made.blocks), certificate=made.certificate).export,
+        None,
+    )
+
+    assert report.findings == ()
+    assert made.state.banned == (BYZANTINE,)
+
+
+@pytest.mark.parametrize("path", ["evidence", *EVIDENCE_PATHS])
+def test_forged_evidence_is_found_and_never_accuses_with_a_held_key_alone(path: str) -> None:
+    """The forger holds no key of a member that it could accuse, and cannot take a ban back."""
+    kind = {"DoubleUpdate": "UPDATE", "DoubleHave": "HAVE", "DoubleProposal": "PROPOSAL"}.get(
+        path.split(".")[1] if "." in path else "", "COMMIT"
+    )
+    made = slashing(kind)
+
+    forgery = forge_field(made, FORGED, path, {})
+
+    report = verify(genesis(made.contract, made.keys), forgery.export, None)
+    # A COMMIT has no valid view and there is one codec: these forgeries cannot be read.
+    is_unreadable = path.endswith(".codec") or ("Vote." in path and path.endswith("valid_view"))
+    rule = "P2" if is_unreadable else "P45"
+    expected = (FORGED + 1, "P51") if path == "evidence" else (FORGED, rule)
+    assert expected in {(each.height, each.rule) for each in report.findings}
 
 
 @pytest.mark.parametrize("path", EMPTY_FINDINGS)

@@ -7,6 +7,7 @@ import pytest
 
 from ledger.encoding import MESSAGE_BYTES_MAX, decode, encode
 from ledger.errors import ContractError
+from ledger.evidence import make_evidence
 from ledger.genesis import (
     Contract,
     Feature,
@@ -27,8 +28,18 @@ from ledger.genesis_rules import (
     check_genesis,
     fault_tolerance,
 )
-from ledger.records import TensorSpec
-from tests.support.ledger import contract, genesis, keys, stub_chain, with_roles
+from ledger.records import EVIDENCE_MAX, Evidence, HaveEntry, HaveList
+from ledger.tensors import TensorSpec
+from tests.support.evidence import signed
+from tests.support.ledger import (
+    Chain,
+    contract,
+    digest,
+    genesis,
+    keys,
+    stub_chain,
+    with_roles,
+)
 
 TERMS = contract(4)
 
@@ -253,9 +264,26 @@ def test_plain_questions_to_a_contract() -> None:
     assert (mixed.members[3].is_trainer, mixed.members[3].is_validator) == (False, True)
 
 
+def full_haves(made: Chain, member: int) -> Evidence:
+    """The longest evidence: two HAVE lists of everybody's updates."""
+    one, other = (
+        HaveList(
+            height=made.state.height + 1,
+            entries=tuple(
+                HaveEntry(trainer=each, header_digest=digest(f"{salt} {each}"))
+                for each in range(len(made.contract.members))
+            ),
+        )
+        for salt in ("one", "other")
+    )
+    return make_evidence(signed(made, member, one), signed(made, member, other))
+
+
 @pytest.mark.parametrize("n", [4, 7, 20])
 def test_no_block_is_larger_than_its_bound_and_the_bound_is_close(n: int) -> None:
     made = stub_chain(2, n=n)
+    convicted = range(min(EVIDENCE_MAX, n - 1))
+    made.add(made.build(evidence=tuple(full_haves(made, each) for each in convicted)))
 
     sizes = [len(encode(block)) for block in made.blocks]
 

@@ -17,6 +17,7 @@ from ledger.inspection import (
 )
 from ledger.records import block_id
 from ledger.reputation import SCALE
+from tests.support.evidence import proof
 from tests.support.ledger import (
     Chain,
     contract,
@@ -59,6 +60,22 @@ def test_the_views_of_a_chain_are_those_of_its_blocks(made: Chain) -> None:
     assert third["block_id"] == block_id(made.blocks[2].header).hex()
     assert second["parent_id"] == first["block_id"]
     assert second["model_id"] == first["model_id"]
+
+
+def test_evidence_names_the_banned_member_and_what_it_signed_twice() -> None:
+    """Rule P45."""
+    grown = stub_chain(2)
+    grown.add(grown.build(evidence=(proof(grown, 3, "PREPARE"),)))
+
+    *_, last = views(grown)
+    shown = state_view(grown.contract, grown.state)["members"]
+
+    assert last["evidence"] == [
+        {"number": 3, "name": "hospital-3", "statement": "PREPARE", "height": 3, "view": 2}
+    ]
+    assert isinstance(shown, list)
+    flags = [each["is_banned"] for each in shown if isinstance(each, dict)]
+    assert flags == [False, False, False, True]
 
 
 def test_votes_name_who_signed_and_who_is_missing(made: Chain) -> None:

@@ -23,7 +23,7 @@ from ledger.model_file import (
     model_findings,
     origin_metadata,
 )
-from ledger.records import TensorSpec
+from ledger.tensors import TensorSpec
 from tests.support.forgery import Forgery
 from tests.support.ledger import (
     TENSORS,

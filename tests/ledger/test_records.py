@@ -11,11 +11,11 @@ from ledger.records import (
     Phase,
     Proposal,
     QuorumCertificate,
-    TensorSpec,
     Vote,
     block_id,
     header_digest,
 )
+from ledger.tensors import TensorSpec
 from tests.support.ledger import digest, stub_chain
 
 BLOCK = digest("block")

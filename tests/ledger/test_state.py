@@ -91,6 +91,7 @@ def test_state_root_covers_every_field_but_the_id_of_its_own_block() -> None:
     others: dict[str, object] = {
         "recent_training": state.recent_training[:1],
         "scores": (replace(state.scores[0], absences=5), *state.scores[1:]),
+        "banned": (2,),
         "validators": ValidatorSet(validators=state.validators.validators[1:]),
         "previous_validators": ValidatorSet(validators=()),
         "log": CompactRange(size=1, hashes=(digest("leaf"),)),

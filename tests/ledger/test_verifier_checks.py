@@ -26,6 +26,7 @@ from ledger.records import (
     Block,
     BlockHeader,
     BlockKind,
+    Evidence,
     Flag,
     HaveList,
     Phase,
@@ -36,6 +37,8 @@ from ledger.records import (
 )
 from ledger.state import State, apply
 from ledger.validity import CHECKS, Check
+from tests.support.bad_evidence import Forge, half_signed, of_one_statement, of_two_members
+from tests.support.evidence import proof
 from tests.support.fields import with_field
 from tests.support.forgery import Forgery, votes_certificate
 from tests.support.ledger import (
@@ -70,7 +73,9 @@ def certified(
     """A certificate by everybody for whatever vote."""
     vote = Vote(phase=phase, height=height, view=view, valid_view=FRESH, block_id=identity)
     signing = keys(4)
-    votes = [sign(vote, key, signer=i, chain_id=state.chain_id) for i, key in enumerate(signing)]
+    votes = [
+        sign(vote, signing[i], signer=i, chain_id=state.chain_id) for i in state.validators.members
+    ]
     return make_certificate(votes, state.validators)
 
 
@@ -238,6 +243,30 @@ def tip_case(certificate: QuorumCertificate | None) -> Case:
     return genesis(made.contract, made.keys), forgery
 
 
+def evidence_case(forge: Forge) -> Case:
+    """The last block with evidence that breaks one rule."""
+    made = grown()
+    return ending(made, made.build(evidence=forge(made)))
+
+
+def in_wrong_order(made: Chain) -> tuple[Evidence, ...]:
+    return proof(made, 2), proof(made, 1)
+
+
+def of_a_height_to_come(made: Chain) -> tuple[Evidence, ...]:
+    return (proof(made, 1, height=9),)
+
+
+def against_the_banned(made: Chain) -> tuple[Evidence, ...]:
+    """A member that is banned cannot be banned again."""
+    made.add(made.build(evidence=(proof(made, 3),)))
+    return (proof(made, 3, "PREPARE"),)
+
+
+def against_everybody(made: Chain) -> tuple[Evidence, ...]:
+    return tuple(proof(made, each) for each in range(4))
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "_version": lambda: header_case(version=2),
     "_chain": lambda: header_case(chain_id=OTHER),
@@ -279,6 +308,13 @@ CASES: dict[str, Callable[[], Case]] = {
     "_next_validators": lambda: header_case(next_validators_hash=OTHER),
     "_state_root": lambda: header_case(state_root=OTHER),
     "_log_root": lambda: header_case(log_root=OTHER),
+    "_evidence_order": lambda: evidence_case(in_wrong_order),
+    "_evidence_place": lambda: evidence_case(of_two_members),
+    "_evidence_content": lambda: evidence_case(of_one_statement),
+    "_evidence_height": lambda: evidence_case(of_a_height_to_come),
+    "_evidence_role": lambda: evidence_case(against_the_banned),
+    "_evidence_signatures": lambda: evidence_case(lambda made: half_signed(made, is_first=True)),
+    "_evidence_rest": lambda: evidence_case(against_everybody),
     "_terms": contract_case,
     "_consents": consent_case,
     "_tip_presence": lambda: tip_case(None),

@@ -16,6 +16,7 @@ from ledger.audit_report import LIMITS
 from ledger.encoding import encode
 from ledger.export import write_export
 from ledger.records import Block, QuorumCertificate
+from tests.support.evidence import proof
 from tests.support.fields import pieces
 from tests.support.ledger import Chain, contract, empty_chain, genesis, keys
 from tests.support.memo import MemoScheme
@@ -26,11 +27,11 @@ FINDING = re.compile(r"height \d+ field \S+ rule P\d+a?: .+")
 
 
 def small_history() -> Chain:
-    """Three blocks: AGGREGATE with an outlier, EMPTY of a late view, AGGREGATE."""
+    """Three blocks: AGGREGATE with an outlier, EMPTY of a late view, AGGREGATE with evidence."""
     made = empty_chain(contract(4), keys(4))
     made.add(made.build(outliers=(2,)))
     made.add(made.build(view=4))
-    made.add(made.build())
+    made.add(made.build(evidence=(proof(made, 3),)))
     return made
 
 

@@ -16,8 +16,7 @@ from ledger.building import (
 )
 from ledger.genesis import Contract
 from ledger.inclusion import included
-from ledger.keys import Signed
-from ledger.records import Block, BlockKind, Flag, HaveList, Results, UpdateHeader
+from ledger.records import Block, BlockKind, Flag, Results
 from ledger.state import State
 
 OUTLIER_SHARE = 16
@@ -27,11 +26,10 @@ OUTLIER_SHARE = 16
 def results_of(
     contract: Contract,
     state: State,
-    haves: tuple[Signed[HaveList], ...],
-    updates: tuple[Signed[UpdateHeader], ...],
+    order: BuildBlock | Block,
 ) -> Results:
     """The results that everybody who has the bodies comes to."""
-    weighted = expected_weights(contract, state, haves, updates)
+    weighted = expected_weights(contract, state, order.haves, order.updates, order.evidence)
     digest = sha256(state.model_id)
     for update, weight in weighted:
         digest.update(update.statement.update_id + weight.to_bytes(8, "big"))
@@ -48,7 +46,7 @@ def build(contract: Contract, state: State, order: BuildBlock, *, is_wrong: bool
     if order.kind is BlockKind.EMPTY:
         results = unchanged_results(state)
     else:
-        results = results_of(contract, state, order.haves, order.updates)
+        results = results_of(contract, state, order)
     if is_wrong:
         results = replace(results, model_id=sha256(b"wrong" + results.model_id).digest())
     draft = Draft(
@@ -59,6 +57,7 @@ def build(contract: Contract, state: State, order: BuildBlock, *, is_wrong: bool
         updates=order.updates,
         last_certificate=order.last_certificate,
         results=results,
+        evidence=order.evidence,
     )
     return build_block(contract, state, draft)
 
@@ -68,7 +67,7 @@ def recomputes(contract: Contract, state: State, block: Block) -> bool:
     if block.header.kind is BlockKind.EMPTY:
         expected = unchanged_results(state)
     else:
-        expected = results_of(contract, state, block.haves, block.updates)
+        expected = results_of(contract, state, block)
     return block.header.results == expected
 
 
@@ -80,7 +79,7 @@ def needed_bodies(contract: Contract, state: State, order: BuildBlock | Block) -
         is_empty = order.kind is BlockKind.EMPTY
     if is_empty:
         return set()
-    updates = included(contract, state, order.haves, order.updates)
+    updates = included(contract, state, order.haves, order.updates, order.evidence)
     return {state.model_id, *(each.statement.update_id for each in updates)}
 
 

@@ -8,6 +8,7 @@ from typing_extensions import override
 from consensus.effects import BuildBlock, Halt
 from consensus.messages import (
     CertificateMessage,
+    EvidenceMessage,
     HaveMessage,
     Message,
     ProposalMessage,
@@ -105,6 +106,9 @@ class ByzantineNode(Node):
     @override
     def receive(self, source: int, packet: Packet) -> None:
         if self.strategy == "withholder" and isinstance(packet, BodyPull):
+            return
+        if isinstance(packet, EvidenceMessage):
+            # It goes on until the block that bans it.
             return
         super().receive(source, packet)
         self._collect(packet)

@@ -43,6 +43,8 @@ from tests.simulation.packets import ViolationError
 if TYPE_CHECKING:
     from tests.simulation.node import Node
 
+BAN_HEIGHTS = 3
+"""Heights after a contradiction was seen in a healed network within which its author is banned."""
 Slot = tuple[object, ...]
 Said = Proposal | Vote | HaveList | UpdateHeader
 
@@ -58,6 +60,8 @@ class Checkers:
         self.views: set[tuple[int, int]] = set()
         self.kinds: dict[int, str] = {}
         self.accused: set[int] = set()
+        self.proven: dict[int, int] = {}
+        self.banned: frozenset[int] = frozenset()
         self.lock_refusals = 0
         self._contract = contract
         self._chain_id = chain_id(contract)
@@ -218,6 +222,7 @@ class Checkers:
         if state_root(state) != block.header.state_root:
             raise ViolationError(f"state root of height {block.header.height} differs")
         self._check_cap(state)
+        self._check_bans(state)
         self.kinds[block.header.height] = block.header.kind.name
         self._states.append(state)
 
@@ -230,6 +235,20 @@ class Checkers:
         if not is_held:
             raise ViolationError(f"cap: powers {powers} with budget {budget}")
 
+    def _check_bans(self, state: State) -> None:
+        """Rule P45: no honest member is ever banned, a proven equivocator soon is."""
+        self.banned = frozenset(state.banned)
+        if self.banned & self._honest:
+            raise ViolationError(f"bans: honest members among {sorted(self.banned)}")
+        if not self.banned.isdisjoint(state.validators.members):
+            raise ViolationError(f"bans: {sorted(self.banned)} still vote")
+        for member, height in self.proven.items():
+            if member not in self.banned and state.height >= height + BAN_HEIGHTS:
+                raise ViolationError(
+                    f"bans: member {member} contradicted itself at height {height} and still has"
+                    f" power at height {state.height + 1}"
+                )
+
     # --- what is shown --------------------------------------------------------------------------
 
     def on_contradiction(self, node: "Node", effect: ReportContradiction) -> None:
@@ -239,6 +258,8 @@ class Checkers:
         if effect.member in self._honest or effect.first == effect.second:
             raise ViolationError(f"member {node.member} accuses honest member {effect.member}")
         self.accused.add(effect.member)
+        if node.world.healed_at is not None:
+            self.proven.setdefault(effect.member, node.height + 1)
 
     def on_display(self, node: "Node", effect: Notice | Progress) -> None:
         """Count the views that honest nodes entered."""

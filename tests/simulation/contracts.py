@@ -20,7 +20,7 @@ from ledger.genesis import (
     consent_bytes,
 )
 from ledger.keys import Key
-from ledger.records import TensorSpec
+from ledger.tensors import TensorSpec
 from tests.simulation.scheme import make_key
 from tests.simulation.settings import Settings
 

@@ -5,6 +5,7 @@ from consensus.messages import (
     BlocksRequestMessage,
     CertificateMessage,
     EntryProofMessage,
+    EvidenceMessage,
     HaveMessage,
     ProposalMessage,
     ProposalRequestMessage,
@@ -12,6 +13,7 @@ from consensus.messages import (
     UpdateMessage,
     VoteMessage,
 )
+from ledger.evidence import evidence_key
 from ledger.records import Vote
 from tests.simulation.packets import BodyPull, BodyPush, Packet
 
@@ -29,6 +31,8 @@ def describe(packet: Packet) -> str:
             text = f"ENTRY h{packet.height} v{packet.view} {votes}"
         case HaveMessage() | UpdateMessage() | ProposalMessage():
             text = _offer_text(packet)
+        case EvidenceMessage():
+            text = f"EVIDENCE {evidence_key(packet.evidence)}"
         case BodyPush() | BodyPull():
             text = f"{type(packet).__name__} {short(packet.body_id)}"
         case _:

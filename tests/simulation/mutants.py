@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from consensus import rebroadcast, rules
+from consensus.accusations import Accusations
 from consensus.effects import Effect, Publish, Send
 from consensus.height import Height
 from consensus.messages import EntryProofMessage
@@ -100,12 +101,18 @@ def believed_results() -> AbstractContextManager[None]:
     return attribute_replaced(node, "recomputes", lambda *_: True)
 
 
+def no_evidence() -> AbstractContextManager[None]:
+    """Proposers leave evidence out of their blocks (against rule P45)."""
+    return attribute_replaced(Accusations, "proposable", lambda *_: ())
+
+
 MUTANTS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
     "believed_results": believed_results,
     "forgotten_lock": forgotten_lock,
     "lost_record": lost_record,
     "no_certificate": no_certificate,
     "no_entry_proof": no_entry_proof,
+    "no_evidence": no_evidence,
     "no_lock": no_lock,
     "no_rebroadcast": no_rebroadcast,
     "publish_first": publish_first,

@@ -25,6 +25,7 @@ KILLERS = {
     "lost_record": 1,
     "no_certificate": 629,
     "no_entry_proof": 321,
+    "no_evidence": 3,
     "no_lock": 48,
     "no_rebroadcast": 1,
     "publish_first": 6,

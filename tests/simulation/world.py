@@ -190,6 +190,7 @@ class World:
             heights=len(self.checkers.decided),
             lock_refusals=self.checkers.lock_refusals,
             accused=len(self.checkers.accused),
+            banned=len(self.checkers.banned),
         )
         self.counts.update(f"blocks_{kind.lower()}" for kind in self.checkers.kinds.values())
         return Outcome(

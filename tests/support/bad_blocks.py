@@ -23,6 +23,7 @@ from ledger.records import (
     Vote,
     block_id,
 )
+from tests.support.bad_evidence import BAD_EVIDENCE, with_evidence
 from tests.support.ledger import (
     Chain,
     contract,
@@ -323,8 +324,8 @@ BAD_BLOCKS = table(
     (20, "EMPTY with another optimizer", empty_with(optimizer_id=digest("another state"))),
     (21, "root of headers", root_field("updates_root")),
     (21, "root of HAVEs", root_field("haves_root")),
+    (21, "root of evidence", root_field("evidence_root")),
     (22, "root of METRICS", field("metrics_root", lambda _, __: digest("metrics"))),
-    (22, "root of evidence", field("evidence_root", lambda _, __: digest("evidence"))),
     (22, "root of operations", field("operations_root", lambda _, __: digest("operations"))),
     (23, "no last certificate", certificate_replaced(lambda _, __: ())),
     (24, "hash of the last certificate", root_field("last_certificate_hash")),
@@ -351,4 +352,5 @@ BAD_BLOCKS = table(
     (29, "next validators", root_field("next_validators_hash")),
     (30, "state", root_field("state_root")),
     (31, "log", root_field("log_root")),
+    *((check, f"evidence: {desc}", with_evidence(forge)) for check, desc, forge in BAD_EVIDENCE),
 )

@@ -1,13 +1,15 @@
 """Every field of a record, found from its class: where its bytes are, and how to forge it.
 
 A *path* names a field without positions: `header.results.contributions[].weight`. The list itself
-is the path `header.results.contributions`. A field that is added to a record appears by itself.
+is the path `header.results.contributions`, and `evidence[].DoubleVote.first` one variant of a
+union. A field that is added to a record appears by itself.
 """
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from enum import IntEnum
 from functools import cache
+from types import UnionType
 from typing import Annotated, get_args, get_origin, get_type_hints
 
 from ledger.encoding import Characters, Integer, Items, Octets, Value, encode_as, pack
@@ -18,6 +20,10 @@ FRAME = "#"
 
 def paths(hint: object, path: str = "") -> Iterator[str]:
     """The paths of all fields of a class of records, nested ones included."""
+    if isinstance(hint, UnionType):
+        for variant in get_args(hint):
+            yield from paths(variant, f"{path}.{variant.__name__}")
+        return
     if _is_record(hint):
         for name, each in _hints(hint).items():
             yield from paths(each, f"{path}.{name}".removeprefix("."))
@@ -29,6 +35,8 @@ def paths(hint: object, path: str = "") -> Iterator[str]:
 
 def pieces(hint: object, value: object, path: str = "") -> Iterator[tuple[str, bytes]]:
     """The canonical bytes of a record cut into its fields; joined they are `encode(value)`."""
+    if isinstance(hint, UnionType):
+        hint, path = type(value), f"{path}.{type(value).__name__}"
     if _is_record(hint):
         kind = [int(value.KIND)] if hasattr(value, "KIND") else []
         hints = _hints(hint)
@@ -57,6 +65,9 @@ def changed(hint: object, value: object, path: str) -> object:
         return (changed(_item(hint), value[0], path[2:].removeprefix(".")), *value[1:])
     name = path.replace("[]", ".[]").partition(".")[0]
     rest = path.removeprefix(name).removeprefix(".")
+    if isinstance(hint, UnionType):
+        assert type(value).__name__ == name, f"this record has no {name} to forge"
+        return changed(type(value), value, rest)
     return with_field(value, name, changed(_hints(hint)[name], getattr(value, name), rest))
 
 

@@ -97,7 +97,9 @@ def _relinked(of: Chain, state: State, old: Block, certificate: QuorumCertificat
     """An honest block on top of a forged one, its statements kept."""
     weights = {
         each.statement.trainer: weight
-        for each, weight in expected_weights(of.contract, state, old.haves, old.updates)
+        for each, weight in expected_weights(
+            of.contract, state, old.haves, old.updates, old.evidence
+        )
     }
     contributions = tuple(
         Contribution(

@@ -17,6 +17,7 @@ from ledger.building import (
     with_outcome,
 )
 from ledger.certificates import certificate_hash, make_certificate
+from ledger.evidence import evidence_root as root_of_evidence
 from ledger.genesis import (
     CONTRACT_VERSION,
     AggregationTerms,
@@ -42,12 +43,12 @@ from ledger.records import (
     Block,
     BlockKind,
     Codec,
+    Evidence,
     Flag,
     HaveEntry,
     HaveList,
     Phase,
     QuorumCertificate,
-    TensorSpec,
     UpdateHeader,
     Vote,
     block_id,
@@ -56,6 +57,7 @@ from ledger.records import (
 from ledger.records import haves_root as root_of_haves
 from ledger.records import updates_root as root_of_updates
 from ledger.state import State, apply, initial_state
+from ledger.tensors import TensorSpec
 
 DEFAULT_SEED = 7
 BLOCK_MS = 1_000
@@ -271,6 +273,7 @@ def reseal(of: Contract, state: State, block: Block) -> Block:
         block.header,
         updates_root=root_of_updates(block.updates),
         haves_root=root_of_haves(block.haves),
+        evidence_root=root_of_evidence(block.evidence),
         last_certificate_hash=certificate_hash(block.last_certificate),
     )
     return with_outcome(of, state, replace(block, header=header))
@@ -306,6 +309,7 @@ class Chain:
         trainers: Iterable[int] | None = None,
         outliers: Iterable[int] = (),
         listing: Iterable[int] | None = None,
+        evidence: tuple[Evidence, ...] = (),
     ) -> Block:
         """The valid next block, not yet added; EMPTY if the rules say so.
 
@@ -314,9 +318,12 @@ class Chain:
             trainers: Those that send an update; all unless told.
             outliers: Included trainers that are flagged.
             listing: Validators whose HAVE list it carries; all unless told.
+            evidence: What it convicts members by.
         """
         state, of = self.state, self.contract
-        senders = [i for i, each in enumerate(of.members) if each.is_trainer]
+        senders = [
+            i for i, each in enumerate(of.members) if each.is_trainer and i not in state.banned
+        ]
         updates = tuple(
             update(of, state, i, self.keys[i])
             for i in (senders if trainers is None else sorted(trainers))
@@ -325,10 +332,10 @@ class Chain:
         haves = tuple(have(state, i, self.keys[i], updates) for i in listed)
         if view >= empty_view(of):
             haves, updates = (), ()
-        kind = expected_kind(of, state, view, haves, updates)
+        kind = expected_kind(of, state, view, haves, updates, evidence)
         results = unchanged_results(state)
         if kind is BlockKind.AGGREGATE:
-            weighted = expected_weights(of, state, haves, updates)
+            weighted = expected_weights(of, state, haves, updates, evidence)
             bad = set(outliers)
             flags = [Flag(each.statement.trainer in bad) for each, _ in weighted]
             results = aggregate_results(
@@ -345,6 +352,7 @@ class Chain:
             updates=updates,
             last_certificate=self.certificate,
             results=results,
+            evidence=evidence,
         )
         return build_block(of, state, draft)
 

@@ -5,6 +5,7 @@ import string
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from enum import IntEnum
+from types import UnionType
 from typing import Annotated, get_args, get_origin, get_type_hints
 
 from ledger.encoding import Characters, Integer, Items, Octets
@@ -22,6 +23,8 @@ def random_value(hint: object, rng: random.Random) -> object:
         return _random_annotated(arguments[0], arguments[1], rng)
     if isinstance(hint, type) and issubclass(hint, IntEnum):
         return rng.choice(list(hint))
+    if isinstance(hint, UnionType):
+        return random_value(rng.choice(arguments), rng)
     record_class = origin if origin is not None else hint
     assert isinstance(record_class, type)
     assert is_dataclass(record_class)

@@ -14,7 +14,8 @@ from fednode.aggregation.fixedpoint import (
     quantize,
     unflatten,
 )
-from ledger.records import VALUE_MAX, TensorSpec
+from ledger.records import VALUE_MAX
+from ledger.tensors import TensorSpec
 
 TABLE = (
     TensorSpec(name="weights", shape=(2, 3), exponent=20),

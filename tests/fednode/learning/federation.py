@@ -17,8 +17,8 @@ from fednode.learning.registry import build_learner, initial_model
 from fednode.learning.site_data import Site, load_sites, site_datasets
 from fednode.learning.statistics import combine, site_statistics
 from ledger.genesis import Feature
-from ledger.records import TensorSpec
 from ledger.reputation import QUALITY_RATE, SCALE, contribution_weights, ema, sample_clip
+from ledger.tensors import TensorSpec
 
 SiteData = Mapping[RowSet, Dataset]
 

@@ -25,7 +25,8 @@ from fednode.learning.momentum_store import (
     MomentumStore,
 )
 from fednode.learning.registry import build_learner, initial_model, learner_hash
-from ledger.records import VALUE_MAX, TensorSpec
+from ledger.records import VALUE_MAX
+from ledger.tensors import TensorSpec
 from tests.fednode.learning.builders import SETTINGS, separable
 
 TENSORS = (

@@ -153,8 +153,8 @@ class Cluster:
         heapq.heappush(self._queue, (self.now_ms + delay_ms, next(self._order), action))
 
     def run_until(self, height: int, *, limit_ms: int = 600_000) -> None:
-        """Run until every node has committed `height`; fail when that takes too long."""
-        while any(len(host.blocks) < height for host in self.hosts.values()):
+        """Run until every node that did not stop has committed `height`, within a limit."""
+        while any(len(host.blocks) < height for host in self.hosts.values() if not host.halted):
             assert self._queue, "nothing can happen any more"
             self.now_ms, _, action = heapq.heappop(self._queue)
             heights = {host.member: len(host.blocks) for host in self.hosts.values()}
@@ -272,7 +272,9 @@ class Cluster:
     def block_of(self, state: State, effect: BuildBlock, *, is_lie: bool = False) -> Block:
         results = unchanged_results(state)
         if effect.kind is BlockKind.AGGREGATE:
-            weighted = expected_weights(self.contract, state, effect.haves, effect.updates)
+            weighted = expected_weights(
+                self.contract, state, effect.haves, effect.updates, effect.evidence
+            )
             model = model_of([update for update, _ in weighted], is_lie=is_lie)
             flags = [Flag.REGULAR] * len(weighted)
             results = aggregate_results(
@@ -286,6 +288,7 @@ class Cluster:
             updates=effect.updates,
             last_certificate=effect.last_certificate,
             results=results,
+            evidence=effect.evidence,
         )
         return build_block(self.contract, state, draft)
 
@@ -294,7 +297,7 @@ class Cluster:
         is_valid = True
         if block.header.kind is BlockKind.AGGREGATE:
             state = host.states[block.header.height - 1]
-            counted = included(self.contract, state, block.haves, block.updates)
+            counted = included(self.contract, state, block.haves, block.updates, block.evidence)
             is_valid = block.header.results.model_id == model_of(counted)
         return BlockChecked(
             height=block.header.height,

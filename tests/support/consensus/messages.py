@@ -22,6 +22,7 @@ from consensus.messages import (
     BlocksRequestMessage,
     CertificateMessage,
     EntryProofMessage,
+    EvidenceMessage,
     HaveMessage,
     Message,
     ProposalMessage,
@@ -96,6 +97,7 @@ def _shown_other_message(message: Message) -> str:
         BlocksRequestMessage: (
             "ask {0.request.statement.responder} for blocks from {0.request.statement.from_height}"
         ),
+        EvidenceMessage: "EVIDENCE {0.evidence.first.signer}",
         ProposalRequestMessage: "ask {0.request.statement.responder} for a block",
     }
     if isinstance(message, HaveMessage):
