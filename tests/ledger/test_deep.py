@@ -19,8 +19,9 @@ from ledger.deep import DeepOutcome, Weighted, recompute_all
 from ledger.errors import DecodeError
 from ledger.inclusion import empty_view
 from ledger.keys import sign
-from ledger.records import BlockKind, Flag, Results, UpdateHeader
+from ledger.records import BlockKind, Evidence, Flag, Results, UpdateHeader
 from ledger.state import State
+from tests.support.evidence import proof
 from tests.support.ledger import (
     STUB_SCHEME,
     Chain,
@@ -65,7 +66,9 @@ class Federation:
         self.bodies = {body_id(FIRST_MODEL): FIRST_MODEL}
         self.model = FIRST_MODEL
 
-    def train(self, *, lie: bytes = b"", prefix: bytes = b"near") -> None:
+    def train(
+        self, *, lie: bytes = b"", prefix: bytes = b"near", evidence: tuple[Evidence, ...] = ()
+    ) -> None:
         """Add a training block; with a lie it names a model that does not follow."""
         chain, state = self.chain, self.chain.state
         sent = [prefix + f" {state.height + 1} {i}".encode() for i in range(4)]
@@ -77,7 +80,8 @@ class Federation:
             updates.append(sign(named, chain.keys[i], signer=i, chain_id=state.chain_id))
             self.bodies[body_id(body)] = body
         haves = tuple(have(state, i, chain.keys[i], updates) for i in range(4))
-        weighted = expected_weights(self.terms, state, haves, updates)
+        weighted = expected_weights(self.terms, state, haves, updates, evidence)
+        sent = [sent[each.statement.trainer] for each, _ in weighted]
         self.model = sum_of(weighted, self.model, tuple(sent)) + lie
         self.bodies[body_id(self.model)] = self.model
         flags = [Flag(body.startswith(b"far")) for body in sent]
@@ -92,6 +96,7 @@ class Federation:
             updates=tuple(updates),
             last_certificate=chain.certificate,
             results=results,
+            evidence=evidence,
         )
         chain.add(build_block(self.terms, state, draft))
 
@@ -129,6 +134,17 @@ def made() -> Federation:
     chain.add(chain.build(view=empty_view(federation.terms)))
     federation.train(prefix=b"far")
     return federation
+
+
+def test_the_update_of_a_member_that_the_block_bans_is_not_recomputed() -> None:
+    """Rules P12a and P45: the vouched header is carried, its body does not count."""
+    made = Federation()
+    made.train(evidence=(proof(made.chain, 3),))
+    made.forget_update(1, 3)
+
+    outcome = made.deep()
+
+    assert (outcome.recomputed, outcome.missing, outcome.findings) == ((1,), (), ())
 
 
 def test_every_training_block_is_recomputed_from_the_first_model_on(made: Federation) -> None:
