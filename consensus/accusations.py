@@ -14,17 +14,16 @@ from ledger.state import State
 class Accusations:
     """Keeps what the next block may carry, until one did or it is too old."""
 
-    def __init__(self, contract: Contract) -> None:
-        self._contract = contract
+    def __init__(self) -> None:
         self._pending: dict[int, Evidence] = {}
 
-    def add(self, evidence: Evidence, state: State) -> bool:
+    def add(self, contract: Contract, state: State, evidence: Evidence) -> bool:
         """Keep evidence whose statements were verified, if a block after `state` may carry it.
 
         Returns:
             Whether its member was not accused before.
         """
-        if self._is_late(evidence, state):
+        if _is_late(contract, state, evidence):
             return False
         member, _, height, _ = evidence_key(evidence)
         known = self._pending.get(member)
@@ -32,13 +31,13 @@ class Accusations:
             self._pending[member] = evidence
         return known is None
 
-    def forget(self, state: State) -> None:
+    def forget(self, contract: Contract, state: State) -> None:
         """Drop what a block after `state` may no longer carry."""
-        late = [each for each, kept in self._pending.items() if self._is_late(kept, state)]
+        late = [each for each, kept in self._pending.items() if _is_late(contract, state, kept)]
         for member in late:
             del self._pending[member]
 
-    def proposable(self, state: State) -> tuple[Evidence, ...]:
+    def proposable(self, contract: Contract, state: State) -> tuple[Evidence, ...]:
         """Return what a block after `state` carries, ascending by the accused; never against all.
 
         Somebody must be left to vote: without validators there is no next block.
@@ -46,12 +45,13 @@ class Accusations:
         chosen: list[Evidence] = []
         convicted = set(state.banned)
         for member in sorted(self._pending):
-            if len(chosen) < EVIDENCE_MAX and validators_left(self._contract, convicted | {member}):
+            if len(chosen) < EVIDENCE_MAX and validators_left(contract, convicted | {member}):
                 convicted.add(member)
                 chosen.append(self._pending[member])
         return tuple(chosen)
 
-    def _is_late(self, evidence: Evidence, state: State) -> bool:
-        """Whether it is included, too old, or of a height that this node has not reached."""
-        problem = height_problem(evidence, state.height + 1)
-        return (problem or role_problem(self._contract, state.banned, evidence)) is not None
+
+def _is_late(contract: Contract, state: State, evidence: Evidence) -> bool:
+    """Whether it is included, too old, or of a height that this node has not reached."""
+    problem = height_problem(evidence, state.height + 1)
+    return (problem or role_problem(contract, state.banned, evidence)) is not None

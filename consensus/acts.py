@@ -260,7 +260,7 @@ def build(action: rules.Build, facts: Facts, desk: Desk) -> None:
     """Have a fresh block built (rules P12-P15)."""
     haves, updates = action.content
     view = desk.record.view
-    evidence = desk.accusations.proposable(desk.state)
+    evidence = desk.accusations.proposable(desk.contract, desk.state)
     facts.asked.add(view)
     desk.emit(
         BuildBlock(

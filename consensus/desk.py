@@ -19,6 +19,7 @@ from consensus.signer import RequestT, Signer, SlotStatement, SlotStatementT, sl
 from ledger.encoding import encode
 from ledger.evidence import evidence_key, evidence_text, make_evidence
 from ledger.genesis import Contract, public_keys
+from ledger.in_force import contract_in_force
 from ledger.keys import SignatureScheme, Signed
 from ledger.records import Evidence, Phase, QuorumCertificate
 from ledger.state import State
@@ -39,6 +40,8 @@ class Desk:
 
     Attributes:
         state: The state after the last committed block.
+        contract: The contract in force for the height in work.
+        public_keys: The members' keys in force, by number.
         tip_certificate: That block's certificate, with late COMMITs merged in (rule P40).
         now_ms: The host's clock at this step.
         accusations: Evidence for the next block (rule P45).
@@ -56,15 +59,14 @@ class Desk:
         signer: Signer | None,
         scheme: SignatureScheme,
     ) -> None:
-        self.contract = contract
-        self.state = state
+        self._founders = contract
+        self.follow(state)
         self.tip_certificate = tip_certificate
         self.member = member
         self.signer = signer
         self.scheme = scheme
-        self.public_keys = public_keys(contract)
         self.now_ms = 0
-        self.accusations = Accusations(contract)
+        self.accusations = Accusations()
         self.is_signing = False
         self.effects: list[Effect] = []
         self._counter = 0
@@ -84,6 +86,12 @@ class Desk:
         """The record of the height in work; that of a node which only follows is never signed."""
         return self.signer.record if self.signer and self.is_signing else self._follower
 
+    def follow(self, state: State) -> None:
+        """Take over the state after a block, and the contract that is in force then (rule P81)."""
+        self.state = state
+        self.contract = contract_in_force(self._founders, state)
+        self.public_keys = public_keys(self.contract)
+
     def move(self, record: SafetyRecord) -> None:
         """Take over a record that changed without a signature; the next one makes it durable."""
         if self.signer is not None and self.is_signing:
@@ -95,7 +103,7 @@ class Desk:
         """Bring the record to the height in work."""
         self._reported.clear()
         self._notices = 0
-        self.accusations.forget(self.state)
+        self.accusations.forget(self.contract, self.state)
         self.is_signing = self.signer is not None and self.signer.record.height <= self.height
         self._follower = at_height(self._follower, self.height)
         if self.is_signing:
@@ -215,7 +223,7 @@ class Desk:
                 )
             )
             return False
-        return self.accusations.add(evidence, self.state)
+        return self.accusations.add(self.contract, self.state, evidence)
 
     def take(self) -> tuple[Effect, ...]:
         """Return the effects of this step and forget them."""

@@ -64,7 +64,7 @@ class Engine:
     """Agrees with the other members on one block after another.
 
     Args:
-        contract: The terms in force.
+        contract: The founders' contract; what is in force follows from it and the state.
         state: The state after the last block in the ledger.
         tip_certificate: That block's certificate, None before block 1.
         member: The own number; None for an observer.
@@ -228,7 +228,7 @@ class Engine:
         if is_tip:
             certificate = self._sign_commit(certificate)
             desk.publish(CertificateMessage(certificate=certificate))
-        desk.state = state
+        desk.follow(state)
         desk.tip_certificate = certificate
         bans.show(block, desk)
 

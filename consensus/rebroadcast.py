@@ -28,7 +28,7 @@ def republish_status(desk: Desk) -> None:
 
 def republish_evidence(desk: Desk) -> None:
     """Publish what the next block should carry, until one does (rule P45)."""
-    for evidence in desk.accusations.proposable(desk.state):
+    for evidence in desk.accusations.proposable(desk.contract, desk.state):
         desk.publish(EvidenceMessage(evidence=evidence))
 
 

@@ -21,6 +21,7 @@ from fednode.journal import Journal
 from fednode.node import Node, NodeParts
 from fednode.outbox import Outbox
 from fednode.own_training import Trainer
+from fednode.roster import Roster
 from fednode.sending import BodySender
 from fednode.transport.base import Transport
 from fednode.wire.bodies import ReceiverLimits
@@ -106,11 +107,11 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
     keyring = Keyring(membership.network_key)
     counters = Counters()
     signer = _signer(membership, storage.ledger, chain)
+    roster = Roster(contract, storage.ledger.state)
     line = Line(
         own=membership.member,
         transport=around.transport,
         topics=topics_of(chain),
-        public_keys=[member.public_key for member in contract.members],
         seal=partial(seal, keyring=keyring, nonce_source=os.urandom),
     )
     exchange = BodyExchange(
@@ -127,8 +128,7 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
     sender = BodySender(line=line, blobs=storage.blobs, clock=around.clock, counters=counters)
     household = Household(
         member=membership.member,
-        contract=contract,
-        chain_id=chain,
+        roster=roster,
         blobs=storage.blobs,
         exchange=exchange,
         sender=sender,
@@ -140,10 +140,9 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
         NodeParts(
             engine=_engine(membership, storage.ledger, signer),
             ledger=storage.ledger,
+            roster=roster,
             line=line,
-            inbox=MessageInbox(
-                contract=contract, chain_id=chain, keyring=keyring, counters=counters
-            ),
+            inbox=MessageInbox(roster=roster, keyring=keyring, counters=counters),
             outbox=Outbox(line),
             exchange=exchange,
             sender=sender,

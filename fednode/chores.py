@@ -28,6 +28,7 @@ from fednode.exchange import BodyExchange, BodyForgottenError, Wanted
 from fednode.journal import Journal
 from fednode.kept_bodies import KeptBodies
 from fednode.own_training import OwnTraining, OwnTrainingParts, Trainer
+from fednode.roster import Roster
 from fednode.sending import BodySender
 from fednode.spawning import Spawn, cannot_spawn
 from ledger.blobs import Blobs
@@ -35,7 +36,6 @@ from ledger.bodies import body_bytes
 from ledger.building import Draft, build_block, expected_weights, unchanged_results
 from ledger.certificates import signers
 from ledger.errors import BlockError, DecodeError, StorageError
-from ledger.genesis import Contract
 from ledger.keys import Signed, Verified
 from ledger.records import (
     Block,
@@ -68,8 +68,7 @@ class Household:
     """What the chores of one member work with."""
 
     member: int
-    contract: Contract
-    chain_id: bytes
+    roster: Roster
     blobs: Blobs
     exchange: BodyExchange
     sender: BodySender
@@ -83,7 +82,6 @@ class Chores:
 
     def __init__(self, household: Household) -> None:
         self._home = household
-        self._is_validator = household.contract.members[household.member].is_validator
         self._feed: Feed = _not_started
         self._spawn: Spawn = cannot_spawn
         self._height = 0
@@ -106,7 +104,7 @@ class Chores:
     def hold(self, update: Verified[UpdateHeader], state: State) -> None:
         """Fetch the body of an announced update; `UpdateHeld` follows when it is durable."""
         header = update.statement
-        if not self._is_validator or not 1 <= header.height - state.height <= HEIGHTS_AHEAD_MAX:
+        if not self._is_validator() or not 1 <= header.height - state.height <= HEIGHTS_AHEAD_MAX:
             return
         bodies = self._holding.setdefault((header.height, header.trainer), set())
         if header.update_id in bodies or len(bodies) >= HEADERS_PER_TRAINER_MAX:
@@ -157,7 +155,7 @@ class Chores:
 
     async def _hold(self, update: Verified[UpdateHeader]) -> None:
         home, header = self._home, update.statement
-        read = partial(asyncio.to_thread, load_update, home.contract, header, home.blobs)
+        read = partial(asyncio.to_thread, load_update, home.roster.contract, header, home.blobs)
         try:
             body = await self._with_bodies([self._wanted_update(header, (), is_pushed=True)], read)
         except DecodeError as error:
@@ -189,7 +187,7 @@ class Chores:
             results=results,
             evidence=work.evidence,
         )
-        block = build_block(home.contract, state, draft)
+        block = build_block(home.roster.contract_at(state), state, draft)
         self._feed(fx.BlockBuilt(height=work.height, view=work.view, block=block))
 
     async def _check(self, block: Block, state: State) -> None:
@@ -223,10 +221,11 @@ class Chores:
         home = self._home
         if kind is BlockKind.EMPTY:
             return unchanged_results(state)
-        counted = expected_weights(home.contract, state, haves, updates, evidence)
+        contract = home.roster.contract_at(state)
+        counted = expected_weights(contract, state, haves, updates, evidence)
         wanted = [self._wanted_model(state.model_id, state.height + 1, ())]
         for update, _ in counted:
-            digest = header_digest(update.statement, home.chain_id)
+            digest = header_digest(update.statement, state.chain_id)
             holders = [
                 have.signer
                 for have in haves
@@ -239,15 +238,14 @@ class Chores:
 
     async def _aggregate(self, state: State, counted: Weighted) -> Results:
         # By header: two trainers may name the same body.
-        digests = [header_digest(each.statement, self._home.chain_id) for each, _ in counted]
+        digests = [header_digest(each.statement, state.chain_id) for each, _ in counted]
         key = (state.height, tuple(digests))
         task = self._results.get(key)
         if task is None or (task.done() and task.exception() is not None):
             home = self._home
             checked = self._kept_bodies.of(tuple(each.statement.update_id for each, _ in counted))
-            work = asyncio.to_thread(
-                compute_results, home.contract, state, counted, home.blobs, checked
-            )
+            contract = home.roster.contract_at(state)
+            work = asyncio.to_thread(compute_results, contract, state, counted, home.blobs, checked)
             task = asyncio.create_task(work, name="aggregate")
             # Whoever waits for it takes its error; when nobody waits any more, nobody needs it.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -275,12 +273,16 @@ class Chores:
             await self._home.exchange.hold(wanted)
         self._home.journal.model_held(state.height, state.model_id)
 
+    def _is_validator(self) -> bool:
+        members = self._home.roster.contract.members
+        return self._home.member < len(members) and members[self._home.member].is_validator
+
     def _make_training(self, trainer: Trainer) -> OwnTraining:
         home = self._home
         return OwnTraining(
             OwnTrainingParts(
                 trainer=trainer,
-                tensors=home.contract.model.tensors,
+                tensors=home.roster.contract.model.tensors,
                 blobs=home.blobs,
                 kept_bodies=self._kept_bodies,
                 journal=home.journal,
@@ -290,15 +292,15 @@ class Chores:
 
     async def _load_base(self, work: fx.Train) -> NDArray[np.int32]:
         home, model = self._home, work.base_model_id
-        read = partial(asyncio.to_thread, load_model, home.contract, home.blobs, model)
+        read = partial(asyncio.to_thread, load_model, home.roster.contract, home.blobs, model)
         return await self._with_bodies([self._wanted_model(model, work.height, ())], read)
 
     def _wanted_model(self, model_id: bytes, height: int, holders: Sequence[int]) -> Wanted:
-        others = range(len(self._home.contract.members))
+        others = range(len(self._home.roster.contract.members))
         return Wanted(
             body_id=model_id,
             origin=self._home.member,
-            total_bytes=body_bytes(self._home.contract.model.tensors, is_update=False),
+            total_bytes=body_bytes(self._home.roster.contract.model.tensors, is_update=False),
             height=height,
             responders=tuple(dict.fromkeys((*holders, *others))),
             is_pushed=False,
@@ -310,7 +312,7 @@ class Chores:
         return Wanted(
             body_id=header.update_id,
             origin=header.trainer,
-            total_bytes=body_bytes(self._home.contract.model.tensors, is_update=True),
+            total_bytes=body_bytes(self._home.roster.contract.model.tensors, is_update=True),
             height=header.height,
             responders=tuple(dict.fromkeys((header.trainer, *holders))),
             is_pushed=is_pushed,

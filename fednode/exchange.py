@@ -152,7 +152,7 @@ class BodyExchange:
             for request in self._planner.due(self._parts.clock.monotonic_ms()):
                 self._receiver.restrict(request.body_id, sender=request.responder)
                 message = PullRequestMessage(request=self._parts.sign(request))
-                topic = self._line.topics.requests(self._line.public_keys[request.responder])
+                topic = self._line.topics.requests(request.responder)
                 payload = self._line.seal(encode_plaintext(message))
                 await self._line.transport.publish(topic, payload, lane=Lane.CONTROL)
             await asyncio.sleep(TICK_S)

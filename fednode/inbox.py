@@ -7,13 +7,13 @@ from typing import Final, TypeAlias
 
 from consensus.effects import Input
 from consensus.verification import verify_message
+from fednode.roster import Roster
 from fednode.transport.base import PAYLOAD_BYTES_WISH
 from fednode.wire.counters import Counters
 from fednode.wire.envelope import Keyring, Opened, open_envelope
 from fednode.wire.messages import PullRequestMessage, decode_plaintext
 from fednode.wire.packets import BodyPacket, PullRequest
 from ledger.errors import CertificateError, DecodeError, SignatureError
-from ledger.genesis import Contract
 from ledger.keys import ED25519, SignatureScheme, Verified, verify
 
 logger = logging.getLogger(__name__)
@@ -27,8 +27,7 @@ class MessageInbox:
     """Turns envelopes into verified values (rules P2, P3, P90).
 
     Args:
-        contract: Names the members and their keys.
-        chain_id: The chain whose statements count.
+        roster: Knows the members and their keys.
         keyring: Keys under which envelopes may be sealed.
         counters: Where refused messages are counted by reason.
         scheme: How signatures are checked.
@@ -37,14 +36,12 @@ class MessageInbox:
     def __init__(
         self,
         *,
-        contract: Contract,
-        chain_id: bytes,
+        roster: Roster,
         keyring: Keyring,
         counters: Counters,
         scheme: SignatureScheme = ED25519,
     ) -> None:
-        self._contract = contract
-        self._chain_id = chain_id
+        self._roster = roster
         self._keyring = keyring
         self._counters = counters
         self._scheme = scheme
@@ -93,18 +90,22 @@ class MessageInbox:
             return message, opened.owner
         if isinstance(message, PullRequestMessage):
             return self._verify_request(message)
+        roster = self._roster
         return verify_message(
-            message, contract=self._contract, chain_id=self._chain_id, scheme=self._scheme
+            message,
+            contract=roster.contract,
+            chain_id=roster.state.chain_id,
+            scheme=self._scheme,
         )
 
     def _verify_request(self, message: PullRequestMessage) -> Verified[PullRequest]:
-        members, signer = self._contract.members, message.request.signer
+        members, signer = self._roster.contract.members, message.request.signer
         if signer >= len(members):
             raise SignatureError(f"expected a member below {len(members)}, got {signer}")
         return verify(
             message.request,
             members[signer].public_key,
-            chain_id=self._chain_id,
+            chain_id=self._roster.state.chain_id,
             scheme=self._scheme,
         )
 

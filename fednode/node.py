@@ -25,6 +25,7 @@ from fednode.exchange import BodyExchange
 from fednode.inbox import MessageInbox
 from fednode.journal import Journal
 from fednode.outbox import Outbox
+from fednode.roster import Roster
 from fednode.sending import BodySender
 from fednode.timers import Timers
 from fednode.transport.base import Connected, Lane
@@ -46,6 +47,7 @@ class NodeParts:
     Attributes:
         engine: The consensus engine, at the state of the ledger.
         ledger: Where blocks, record and proposals are durable.
+        roster: Knows the contract in force.
         line: Reaches the other members; its transport is entered and left by `Node.run`.
         inbox: Opens and verifies what arrives.
         outbox: Sends messages.
@@ -58,6 +60,7 @@ class NodeParts:
 
     engine: Engine
     ledger: Ledger
+    roster: Roster
     line: Line
     inbox: MessageInbox
     outbox: Outbox
@@ -141,6 +144,7 @@ class Node:
                 self._parts.ledger.save_proposal(proposal, block)
             case fx.CommitBlock(block=block, certificate=certificate, state=state):
                 self._parts.ledger.append(block, certificate, state)
+                self._parts.roster.follow(state)
                 self._timers.cancel_through(block.header.height)
                 self._parts.chores.on_commit(block, certificate, state)
                 self._parts.journal.committed(block, certificate, state)
@@ -182,10 +186,9 @@ class Node:
 
     async def _subscribe(self) -> None:
         line = self._parts.line
-        own_key = line.public_keys[line.own]
-        control = (line.topics.control, line.topics.every_status, line.topics.requests(own_key))
+        control = (line.topics.control, line.topics.every_status, line.topics.requests(line.own))
         await line.transport.subscribe(control, lane=Lane.CONTROL)
-        bulk = (line.topics.bodies, line.topics.answers(own_key))
+        bulk = (line.topics.bodies, line.topics.answers(line.own))
         await line.transport.subscribe(bulk, lane=Lane.BULK)
 
     async def _read_packets(self) -> None:

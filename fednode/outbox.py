@@ -38,8 +38,8 @@ class Outbox:
     def publish(self, message: Message) -> None:
         """Queue a message to all members."""
         is_status = isinstance(message, StatusMessage)
-        own_key = self._line.public_keys[self._line.own]
-        topic = self._line.topics.status(own_key) if is_status else self._line.topics.control
+        topics = self._line.topics
+        topic = topics.status(self._line.own) if is_status else topics.control
         self._queue(topic, message)
 
     def send(self, member: int, message: Message) -> None:
@@ -48,7 +48,7 @@ class Outbox:
             self._blocks.setdefault(member, message)
             self._blocks_came.set()
         else:
-            self._queue(self._line.topics.requests(self._line.public_keys[member]), message)
+            self._queue(self._line.topics.requests(member), message)
 
     def has_blocks_for(self, member: int) -> bool:
         """Return whether blocks for a member are still on their way."""
@@ -79,7 +79,7 @@ class Outbox:
             self._blocks_came.clear()
             while self._blocks:
                 member, message = next(iter(self._blocks.items()))
-                topic = self._line.topics.answers(self._line.public_keys[member])
+                topic = self._line.topics.answers(member)
                 await self._hand_over(topic, message, Lane.BULK)
                 del self._blocks[member]
 

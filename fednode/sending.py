@@ -86,7 +86,7 @@ class BodySender:
             return
         leaves = await asyncio.to_thread(leaf_hashes, content)
         packets = cut(content, body, granules=self._granules(), ranges=ranges, leaves=leaves)
-        await self._publish(self._line.topics.answers(self._line.public_keys[requester]), packets)
+        await self._publish(self._line.topics.answers(requester), packets)
 
     async def _read(self, body: bytes) -> bytes | None:
         # Nothing is signed for what others ask for: whoever needs the body here stops the node.

@@ -42,8 +42,7 @@ async def _record(config_path: Path, out: Path) -> None:
         observations=Observations(contract=contract),
         clock=SystemClock(),
     )
-    keys = tuple(member.public_key for member in contract.members)
-    recording = asyncio.create_task(recorder.run(keys, on_ready=_say_ready))
+    recording = asyncio.create_task(recorder.run(on_ready=_say_ready))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, recording.cancel)
     with contextlib.suppress(asyncio.CancelledError):

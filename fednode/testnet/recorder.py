@@ -64,19 +64,17 @@ class Recorder:
         self.last_body_packet_ms: dict[bytes, int] = {}
         self.packets: deque[PacketNote] = deque(maxlen=PACKETS_MAX)
 
-    async def run(self, members: tuple[bytes, ...], *, on_ready: Callable[[], None]) -> None:
+    async def run(self, *, on_ready: Callable[[], None]) -> None:
         """Record until cancelled.
 
         Args:
-            members: Public keys; what is addressed to one member is heard as well.
-            on_ready: Called once everything is subscribed.
+            on_ready: Called once everything is subscribed, also what is for one member alone.
         """
         async with self._transport:
-            control = [self._topics.control, self._topics.every_status]
-            control += [self._topics.requests(member) for member in members]
-            bulk = [self._topics.bodies]
-            bulk += [self._topics.answers(member) for member in members]
+            topics = self._topics
+            control = (topics.control, topics.every_status, topics.every_request)
             await self._transport.subscribe(control, lane=Lane.CONTROL)
+            bulk = (topics.bodies, topics.every_answer)
             await self._transport.subscribe(bulk, lane=Lane.BULK)
             on_ready()
             async for packet in self._transport.packets():

@@ -1,6 +1,6 @@
 """How this node reaches the others: what everything that sends needs to know."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fednode.transport.base import Transport
@@ -15,12 +15,10 @@ class Line:
         own: This node's member number.
         transport: Carries envelopes.
         topics: Topic names of the chain.
-        public_keys: Public key by member number.
         seal: Seals a plaintext for the wire.
     """
 
     own: int
     transport: Transport
     topics: Topics
-    public_keys: Sequence[bytes]
     seal: Callable[[bytes], bytes]

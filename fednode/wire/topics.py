@@ -1,7 +1,8 @@
 """Names of the MQTT topics of one chain; they carry no name of a hospital (Rule P90).
 
 A topic only routes. Kind, sender, chain and height of a message are read from signed bytes, never
-from the topic by which it came (Rule P3).
+from the topic by which it came (Rule P3). Members are addressed by number, so that whoever was away
+while others changed their keys reaches them all the same (Rule P81).
 """
 
 import hashlib
@@ -9,7 +10,6 @@ from dataclasses import dataclass
 
 _CHAIN_TAG = b"fednode/topics/1"
 _CHAIN_HEX = 16
-_STATUS_HEX = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,17 +37,27 @@ class Topics:
         """Filter that matches the status topic of every member."""
         return f"{self.root}/status/+"
 
-    def status(self, member: bytes) -> str:
+    def status(self, member: int) -> str:
         """Retained status of one member, a hint for people and for whom to ask (Rule P92)."""
-        return f"{self.root}/status/{member.hex()[:_STATUS_HEX]}"
+        return f"{self.root}/status/{member}"
 
-    def requests(self, member: bytes) -> str:
-        """Requests addressed to one member (its public key)."""
-        return f"{self.root}/to/{member.hex()}/control"
+    def requests(self, member: int) -> str:
+        """Requests addressed to one member."""
+        return f"{self.root}/to/{member}/control"
 
-    def answers(self, member: bytes) -> str:
+    def answers(self, member: int) -> str:
         """Blocks and packets sent to one member on its request."""
-        return f"{self.root}/to/{member.hex()}/bodies"
+        return f"{self.root}/to/{member}/bodies"
+
+    @property
+    def every_request(self) -> str:
+        """Filter that matches the requests to every member."""
+        return f"{self.root}/to/+/control"
+
+    @property
+    def every_answer(self) -> str:
+        """Filter that matches the answers to every member."""
+        return f"{self.root}/to/+/bodies"
 
 
 def topics_of(chain_id: bytes) -> Topics:

@@ -194,23 +194,23 @@ def test_evidence_of_a_height_that_no_block_here_may_carry_takes_no_room(height:
 def test_the_newest_evidence_of_a_member_is_kept_and_expires_last() -> None:
     """Rule P37: one piece per member."""
     chain = stub_chain(3, of=equal_contract())
-    accusations = Accusations(chain.contract)
+    accusations = Accusations()
     older, newer = proof(chain, 1, height=2), proof(chain, 1, height=3)
 
-    assert accusations.add(newer, chain.state)
-    assert not accusations.add(older, chain.state)
-    assert accusations.proposable(chain.state) == (newer,)
-    accusations.forget(replace(chain.state, height=2 + EVIDENCE_WINDOW))
-    assert accusations.proposable(chain.state) == ()
+    assert accusations.add(chain.contract, chain.state, newer)
+    assert not accusations.add(chain.contract, chain.state, older)
+    assert accusations.proposable(chain.contract, chain.state) == (newer,)
+    accusations.forget(chain.contract, replace(chain.state, height=2 + EVIDENCE_WINDOW))
+    assert accusations.proposable(chain.contract, chain.state) == ()
 
 
 def test_a_leader_accuses_so_many_that_somebody_is_left() -> None:
     few, many = stub_chain(0, of=equal_contract(3)), stub_chain(0, of=equal_contract(10))
     for chain, expected in ((few, (0, 1)), (many, tuple(range(EVIDENCE_MAX)))):
-        accusations = Accusations(chain.contract)
+        accusations = Accusations()
         for member in reversed(range(len(chain.contract.members))):
-            accusations.add(proof(chain, member), chain.state)
-        chosen = accusations.proposable(chain.state)
+            accusations.add(chain.contract, chain.state, proof(chain, member))
+        chosen = accusations.proposable(chain.contract, chain.state)
         assert tuple(evidence_key(each)[0] for each in chosen) == expected
 
 

@@ -7,6 +7,7 @@ from consensus.messages import Status, StatusMessage
 from fednode.founding.contracts import ContractOptions
 from fednode.inbox import MessageInbox
 from fednode.learning.data_spec import DataSpec
+from fednode.roster import Roster
 from fednode.transport.memory import Link, MemoryHub, MemoryTransport
 from fednode.wire.counters import Counters
 from fednode.wire.envelope import Keyring, NetworkKey, seal
@@ -16,6 +17,7 @@ from ledger.encoding import encode
 from ledger.genesis import chain_id
 from ledger.keys import sign
 from ledger.records import BlockKind, block_id
+from ledger.state import initial_state
 from tests.support.network import TEST_TIMEOUTS, Peer, found_network, run_network
 
 TRAINING_ROUNDS = 4
@@ -119,8 +121,7 @@ def test_a_message_sealed_under_another_key_is_dropped_and_counted(tmp_path: Pat
     contract = membership.genesis.contract
     counters = Counters()
     inbox = MessageInbox(
-        contract=contract,
-        chain_id=chain_id(contract),
+        roster=Roster(contract, initial_state(contract)),
         keyring=Keyring(membership.network_key),
         counters=counters,
     )

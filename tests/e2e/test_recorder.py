@@ -52,8 +52,7 @@ async def test_a_run_is_recorded_without_contradiction_and_a_planted_equivocator
     hub = MemoryHub()
     recorder = recorder_of(peers, hub)
     ready = asyncio.Event()
-    public_keys = tuple(peer.membership.key.public_key for peer in peers)
-    recording = asyncio.create_task(recorder.run(public_keys, on_ready=ready.set))
+    recording = asyncio.create_task(recorder.run(on_ready=ready.set))
     await ready.wait()
     nodes = [MemoryTransport(hub, name=f"node-{number}") for number in range(4)]
 

@@ -13,6 +13,7 @@ from fednode.chores import Chores, Household
 from fednode.clock import SystemClock
 from fednode.exchange import BodyExchange, ExchangeParts
 from fednode.journal import Journal
+from fednode.roster import Roster
 from fednode.sending import BodySender
 from fednode.transport.memory import MemoryHub, MemoryTransport
 from fednode.wire.bodies import ReceiverLimits
@@ -48,7 +49,6 @@ class House:
             own=OWN,
             transport=MemoryTransport(MemoryHub(), name="own"),
             topics=topics_of(CHAIN),
-            public_keys=[key.public_key for key in KEYS],
             seal=lambda data: data,
         )
         clock, counters = SystemClock(), Counters()
@@ -63,8 +63,7 @@ class House:
         )
         household = Household(
             member=OWN,
-            contract=CONTRACT,
-            chain_id=CHAIN,
+            roster=Roster(CONTRACT, STATE),
             blobs=self.blobs,
             exchange=BodyExchange(parts),
             sender=BodySender(line=line, blobs=self.blobs, clock=clock, counters=counters),

@@ -32,7 +32,6 @@ from tests.support.ledger import keys
 
 OWN, ORIGIN = 0, 1
 BODY = bytes(range(256)) * 600
-PUBLIC = [key.public_key for key in keys(2)]
 
 
 class StoppedClock:
@@ -69,7 +68,6 @@ def exchange(folder: Path, blobs: Blobs | None = None) -> tuple[BodyExchange, Bl
         own=OWN,
         transport=MemoryTransport(MemoryHub(), name="own"),
         topics=topics_of(bytes(32)),
-        public_keys=PUBLIC,
         seal=lambda data: data,
     )
     parts = ExchangeParts(

@@ -9,6 +9,7 @@ from consensus.effects import VoteReceived
 from consensus.messages import VoteMessage
 from fednode import inbox as inbox_module
 from fednode.inbox import MessageInbox
+from fednode.roster import Roster
 from fednode.transport.base import PAYLOAD_BYTES_WISH
 from fednode.wire.counters import Counters
 from fednode.wire.envelope import Keyring, NetworkKey, seal
@@ -16,6 +17,7 @@ from fednode.wire.messages import encode_plaintext
 from ledger.genesis import chain_id
 from ledger.keys import Signed, sign
 from ledger.records import FRESH, Phase, Vote
+from ledger.state import initial_state
 from tests.support.ledger import contract, digest, keys
 
 CONTRACT = contract(4)
@@ -35,7 +37,7 @@ def sealed(vote: Signed[Vote], keyring: Keyring = KEYRING) -> bytes:
 def make_inbox() -> tuple[MessageInbox, Counters]:
     counters = Counters()
     inbox = MessageInbox(
-        contract=CONTRACT, chain_id=chain_id(CONTRACT), keyring=KEYRING, counters=counters
+        roster=Roster(CONTRACT, initial_state(CONTRACT)), keyring=KEYRING, counters=counters
     )
     return inbox, counters
 

@@ -20,7 +20,6 @@ from tests.support.ledger import keys, stub_chain
 CHAIN = bytes(32)
 TOPICS = topics_of(CHAIN)
 KEYS = keys(3)
-PUBLIC = [key.public_key for key in KEYS]
 OWN, OTHER = 0, 1
 
 
@@ -55,10 +54,7 @@ class Recorded(MemoryTransport):
 
 
 def outbox(transport: MemoryTransport) -> Outbox:
-    line = Line(
-        own=OWN, public_keys=PUBLIC, topics=TOPICS, transport=transport, seal=lambda data: data
-    )
-    return Outbox(line)
+    return Outbox(Line(own=OWN, topics=TOPICS, transport=transport, seal=lambda data: data))
 
 
 async def hand_over(box: Outbox) -> None:
@@ -81,10 +77,10 @@ async def test_only_status_is_retained_and_only_blocks_leave_the_lane_of_votes()
         await hand_over(box)
 
     assert transport.published == [
-        (TOPICS.status(PUBLIC[OWN]), Lane.CONTROL, True),
+        (TOPICS.status(OWN), Lane.CONTROL, True),
         (TOPICS.control, Lane.CONTROL, False),
-        (TOPICS.requests(PUBLIC[OTHER]), Lane.CONTROL, False),
-        (TOPICS.answers(PUBLIC[OTHER]), Lane.BULK, False),
+        (TOPICS.requests(OTHER), Lane.CONTROL, False),
+        (TOPICS.answers(OTHER), Lane.BULK, False),
     ]
 
 
@@ -153,4 +149,4 @@ async def test_a_member_that_asks_again_and_again_gets_one_answer_with_blocks_at
 
     assert was_waiting
     assert not box.has_blocks_for(OTHER)
-    assert transport.published == [(TOPICS.answers(PUBLIC[OTHER]), Lane.BULK, False)]
+    assert transport.published == [(TOPICS.answers(OTHER), Lane.BULK, False)]

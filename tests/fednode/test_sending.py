@@ -68,7 +68,6 @@ class Sending:
             own=OWN,
             transport=self.transport,
             topics=topics_of(CHAIN),
-            public_keys=[key.public_key for key in KEYS],
             seal=lambda data: data,
         )
         self.sender = BodySender(

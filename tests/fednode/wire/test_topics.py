@@ -4,7 +4,7 @@ from fednode.transport.base import TOPIC_BYTES_MAX, topic_matches
 from fednode.wire.counters import REASONS_MAX, Counters
 from fednode.wire.topics import topics_of
 
-CHAIN, MEMBER = bytes(range(32)), bytes([0xAB] * 32)
+CHAIN, MEMBER = bytes(range(32)), 65_535
 
 
 def test_topics_of_two_chains_share_nothing_below_their_first_level() -> None:
@@ -31,6 +31,9 @@ def test_the_filter_for_every_status_covers_one_status_and_no_other_topic() -> N
     assert topic_matches(topics.every_status, topics.status(MEMBER))
     assert not topic_matches(topics.every_status, topics.control)
     assert not topic_matches(topics.every_status, topics.requests(MEMBER))
+    assert topic_matches(topics.every_request, topics.requests(MEMBER))
+    assert topic_matches(topics.every_answer, topics.answers(MEMBER))
+    assert not topic_matches(topics.every_answer, topics.requests(MEMBER))
 
 
 def test_counters_count_by_reason_and_stay_bounded() -> None:
