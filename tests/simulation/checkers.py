@@ -4,7 +4,6 @@ The checkers see everything that is said and every block that is decided. They k
 copy of the chain, computed from the genesis alone.
 """
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from consensus.effects import CommitBlock, Notice, Progress, ReportContradiction
@@ -17,27 +16,17 @@ from consensus.messages import (
     UpdateMessage,
     VoteMessage,
 )
-from ledger.certificates import check_certificate, signers
+from ledger.certificates import check_certificate
 from ledger.errors import CertificateError
 from ledger.genesis import Contract, chain_id
 from ledger.keys import SignatureScheme, Signed
 from ledger.powers import ValidatorSet, cap_budget
-from ledger.records import (
-    FRESH,
-    NIL,
-    BlockHeader,
-    HaveList,
-    Phase,
-    Proposal,
-    QuorumCertificate,
-    UpdateHeader,
-    Vote,
-    block_id,
-)
+from ledger.records import BlockHeader, Phase, QuorumCertificate, block_id
 from ledger.state import State, apply, initial_state, state_root
 from ledger.validity import check_block
 from tests.simulation.aggregate import recomputes
 from tests.simulation.buffers import check_buffers
+from tests.simulation.discipline import Discipline, Said
 from tests.simulation.packets import ViolationError
 
 if TYPE_CHECKING:
@@ -45,8 +34,6 @@ if TYPE_CHECKING:
 
 BAN_HEIGHTS = 3
 """Heights after a contradiction was seen in a healed network within which its author is banned."""
-Slot = tuple[object, ...]
-Said = Proposal | Vote | HaveList | UpdateHeader
 
 
 class Checkers:
@@ -70,11 +57,7 @@ class Checkers:
         self._honest = frozenset(honest)
         self._states: list[State] = [initial_state(contract)]
         self._checked: set[QuorumCertificate] = set()
-        self._slots: dict[Slot, Said] = {}
-        self._locks: dict[int, Vote] = {}
-        self._prepares: dict[tuple[int, int, bytes], dict[int, set[int]]] = defaultdict(
-            lambda: defaultdict(set)
-        )
+        self._discipline = Discipline(self._honest, self.validators_of)
 
     # --- what is said ---------------------------------------------------------------------------
 
@@ -102,48 +85,8 @@ class Checkers:
                 pass
 
     def _on_statement(self, node: "Node", signed: Signed[Said]) -> None:
-        statement, member = signed.statement, signed.signer
-        if member != node.member:
-            return
-        if isinstance(statement, Vote) and statement.phase is Phase.PREPARE:
-            where = (statement.height, statement.view, statement.block_id)
-            self._prepares[where][statement.valid_view].add(member)
-        if member not in self._honest:
-            return
-        first = self._slots.setdefault(_slot(member, statement), statement)
-        if first is statement:
-            if isinstance(statement, Vote) and statement.block_id != NIL:
-                self._check_lock(member, statement)
-        elif first != statement:
-            raise ViolationError(f"equivocation by honest member {member}: {first}, {statement}")
-
-    def _check_lock(self, member: int, vote: Vote) -> None:
-        """Rules P22, P23 and P25, from what was said by anybody so far."""
-        if vote.phase is Phase.COMMIT:
-            if not self._has_prepare_quorum(vote.height, vote.view, vote.block_id):
-                raise ViolationError(f"member {member} committed without a PREPARE quorum: {vote}")
-            self._locks[member] = vote
-            return
-        lock = self._locks.get(member)
-        if (
-            lock is not None
-            and lock.height == vote.height
-            and lock.view < vote.view
-            and lock.block_id != vote.block_id
-            and vote.valid_view < lock.view
-        ):
-            raise ViolationError(f"member {member} locked by {lock} prepared {vote}")
-        if vote.valid_view != FRESH and not self._has_prepare_quorum(
-            vote.height, vote.valid_view, vote.block_id
-        ):
-            raise ViolationError(f"member {member} prepared without a certificate: {vote}")
-
-    def _has_prepare_quorum(self, height: int, view: int, block: bytes) -> bool:
-        validators = self.validators_of(height)
-        return any(
-            3 * sum(map(validators.power_of, members)) > 2 * validators.total
-            for members in self._prepares[height, view, block].values()
-        )
+        if signed.signer == node.member:
+            self._discipline.on_statement(signed)
 
     def _on_certificate(self, node: "Node", certificate: QuorumCertificate) -> None:
         """An honest node's certificate holds; a liar's own votes may be known from it only."""
@@ -154,11 +97,7 @@ class Checkers:
             self.certificates.add(
                 (certificate.phase, certificate.height, certificate.view, certificate.block_id)
             )
-        if certificate.phase is Phase.PREPARE:
-            members = signers(certificate, self.validators_of(certificate.height))
-            where = (certificate.height, certificate.view, certificate.block_id)
-            liars = set(members) - self._honest
-            self._prepares[where][certificate.valid_view].update(liars)
+        self._discipline.on_certificate(certificate)
 
     # --- what is decided ------------------------------------------------------------------------
 
@@ -275,16 +214,3 @@ class Checkers:
                 header: BlockHeader = node.disk.block_at(height).header
                 if block_id(header) != self.decided[height]:
                     raise ViolationError(f"prefix: ledger of member {member} at {height}")
-
-
-def _slot(member: int, statement: Said) -> Slot:
-    """What a member may sign only once (rule P60)."""
-    match statement:
-        case Vote():
-            return (member, statement.phase, statement.height, statement.view)
-        case Proposal():
-            return (member, "proposal", statement.height, statement.view)
-        case HaveList():
-            return (member, "have", statement.height)
-        case UpdateHeader():
-            return (member, "update", statement.height)

@@ -10,6 +10,7 @@ from ledger.state import initial_state
 from tests.simulation.byzantine import ByzantineNode
 from tests.simulation.checkers import Checkers
 from tests.simulation.contracts import make_contract
+from tests.simulation.discipline import Discipline
 from tests.simulation.mutants import quorum_half
 from tests.simulation.packets import ViolationError
 from tests.simulation.patching import attribute_replaced
@@ -63,8 +64,8 @@ def test_a_quorum_of_half_the_power_decides_two_blocks_at_one_height() -> None:
         patches.enter_context(quorum_half())
         patches.enter_context(deaf_to_evidence())
         # The other checkers would find the fault earlier.
-        for name in ("_check_lock", "_check_certificate"):
-            patches.enter_context(attribute_replaced(Checkers, name, lambda *_: None))
+        for owner, name in ((Discipline, "_check_lock"), (Checkers, "_check_certificate")):
+            patches.enter_context(attribute_replaced(owner, name, lambda *_: None))
         world.start()
         with pytest.raises(ViolationError, match="agreement: height"):
             world.run_until(lambda: False, within_ms=FORK_MS)
