@@ -134,7 +134,7 @@ class Chores:
         is_own = update.trainer == self._home.member
         if is_own and update.height > self._height and update.update_id not in self._pushed:
             self._pushed = {update.update_id}
-            _ = self._spawn(self._home.sender.push(update.update_id), "push update")
+            _ = self._spawn(self._push(update), "push update")
 
     def on_commit(self, block: Block, certificate: QuorumCertificate, state: State) -> None:
         """Drop what the committed height wanted; make sure that its model is here."""
@@ -152,6 +152,10 @@ class Chores:
         holders = signers(certificate, state.previous_validators)
         self._model_task = self._spawn(self._settle_models(state, holders), "fetch models")
         self._prune(block, state)
+
+    async def _push(self, update: UpdateHeader) -> None:
+        if await self._home.sender.push(update.update_id):
+            self._home.journal.pushed(update.height, update.update_id)
 
     async def _hold(self, update: Verified[UpdateHeader]) -> None:
         home, header = self._home, update.statement

@@ -111,6 +111,10 @@ class Journal:
         """Tell that the own trainer begins a training round."""
         self._emit("training", {"height": height, "training_round": training_round})
 
+    def pushed(self, height: int, body_id: bytes) -> None:
+        """Tell that the last packet of an own update was handed over."""
+        self._emit("pushed", {"height": height, "body_id": body_id.hex()})
+
     def model_held(self, height: int, model_id: bytes) -> None:
         """Tell that the model of a height is here."""
         self._emit("model", {"height": height, "model_id": model_id.hex()})

@@ -41,14 +41,14 @@ class BodySender:
         self._answerer = PullAnswerer(own_member=line.own, limits=AnswerLimits(), counters=counters)
         self._requests: dict[int, deque[PullRequest]] = {}
 
-    async def push(self, body: bytes) -> None:
-        """Publish the packets of an own body once."""
+    async def push(self, body: bytes) -> bool:
+        """Publish the packets of an own body once; return whether all of them were handed over."""
         content = await self._read(body)
         if content is None:
-            return
+            return False
         leaves = await asyncio.to_thread(leaf_hashes, content)
         packets = cut(content, body, granules=self._granules(), leaves=leaves)
-        await self._publish(self._line.topics.bodies, packets)
+        return await self._publish(self._line.topics.bodies, packets)
 
     def answer(self, request: Verified[PullRequest], spawn: Spawn) -> None:
         """Send a member the part of a body that it asks for, after what it asked for before."""
@@ -96,11 +96,13 @@ class BodySender:
             logger.warning("a body cannot be sent: %s", error)
             return None
 
-    async def _publish(self, topic: str, packets: Iterable[BodyPacket]) -> None:
+    async def _publish(self, topic: str, packets: Iterable[BodyPacket]) -> bool:
         try:
             await push_packets(self._line.transport, topic, packets, seal=self._line.seal)
         except TransportError as error:
             logger.info("a body stays to be pulled: %s", error)
+            return False
+        return True
 
     def _granules(self) -> int:
         return packet_granules(self._line.transport.payload_bytes_max)

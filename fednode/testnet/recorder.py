@@ -61,7 +61,6 @@ class Recorder:
         self._clock = clock
         self.unopened = 0
         self.bytes_heard = 0
-        self.last_body_packet_ms: dict[bytes, int] = {}
         self.packets: deque[PacketNote] = deque(maxlen=PACKETS_MAX)
 
     async def run(self, *, on_ready: Callable[[], None]) -> None:
@@ -95,9 +94,6 @@ class Recorder:
                 {"member": each.member, "kind": each.kind, "height": each.height, "view": each.view}
                 for each in seen.contradictions
             ],
-            "last_body_packet_ms": {
-                body.hex(): at_ms for body, at_ms in self.last_body_packet_ms.items()
-            },
             "packets": [[each.at_ms, each.topic, each.size] for each in self.packets],
         }
 
@@ -117,9 +113,7 @@ class Recorder:
         except DecodeError:
             self.unopened += 1
             return
-        if isinstance(message, BodyPacket) and packet.topic == self._topics.bodies:
-            self.last_body_packet_ms[message.body_id] = at_ms
-        elif not isinstance(message, BodyPacket | PullRequestMessage):
+        if not isinstance(message, BodyPacket | PullRequestMessage):
             self._observations.hear(message)
 
 

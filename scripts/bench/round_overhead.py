@@ -1,8 +1,8 @@
 """Print as JSON how long a height takes besides training: real processes, a real broker.
 
-The time runs from the last packet of the last update of a height, as a recording bystander hears
-it, to the moment at which the last node has stored the block. Training costs nearly nothing here.
-All processes share one machine, so the figures include what nodes take from each other.
+The time runs from the moment at which the last trainer of a height has handed over the last packet
+of its update to the one at which the last node has stored the block. Training costs nearly nothing
+here. All processes share one machine, so the figures include what nodes take from each other.
 
 Example: scripts/bench/round_overhead.py --nodes 4,10 --parameters 10000,1000000 --broker mosquitto
 """
@@ -91,8 +91,7 @@ async def measure(root: Path, plan: NetworkPlan, url: str) -> Mapping[str, objec
 
 def times(network: ProcessNetwork) -> Mapping[str, object]:
     """Return the seconds of the heights after the warm-up."""
-    report = json.loads(network.report_path.read_text())
-    last_packet_ms = {bytes.fromhex(k): v for k, v in report["last_body_packet_ms"].items()}
+    pushed_ms = {str(e["body_id"]): at_ms(e) for e in network.of_kind("pushed")}
     stored_ms = {
         height: max(at_ms(e) for e in network.of_kind("committed") if e["height"] == height)
         for height in {int(str(e["height"])) for e in network.of_kind("committed")}
@@ -103,7 +102,7 @@ def times(network: ProcessNetwork) -> Mapping[str, object]:
             height = block.header.height
             views += block.header.created_view
             periods.append((stored_ms[height] - stored_ms[height - 1]) / 1000)
-            bodies = [last_packet_ms[each.statement.update_id] for each in block.updates]
+            bodies = [pushed_ms[each.statement.update_id.hex()] for each in block.updates]
             if bodies:
                 overheads.append((stored_ms[height] - max(bodies)) / 1000)
     return {
