@@ -10,8 +10,8 @@ from typing import Annotated, ClassVar, TypeAlias
 
 from ledger.encoding import U16, U32, U64, Characters, Digest, Items
 from ledger.keys import Signed
+from ledger.kinds import MEMBERS_MAX
 from ledger.records import (
-    MEMBERS_MAX,
     Block,
     Evidence,
     HaveList,

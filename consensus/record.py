@@ -10,7 +10,8 @@ from enum import IntEnum
 from typing import Annotated
 
 from ledger.encoding import U32, U64, Digest, Items, Octets, Signature
-from ledger.records import MEMBERS_MAX, QuorumCertificate, SignedVote
+from ledger.kinds import MEMBERS_MAX
+from ledger.records import QuorumCertificate, SignedVote
 
 STATEMENT_BYTES_MAX = 64 * 1024
 """Largest encoded statement in a slot: a HAVE list of `MEMBERS_MAX` entries fits three times."""

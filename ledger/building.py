@@ -14,6 +14,7 @@ from ledger.genesis import AggregationTerms, Contract
 from ledger.inclusion import included, vouched_headers, weighted_contributions
 from ledger.keys import Signed
 from ledger.merkle import EMPTY_ROOT
+from ledger.operations import Agreed, Ready, operations_root
 from ledger.powers import validators_hash
 from ledger.records import (
     ZERO_DIGEST,
@@ -41,7 +42,7 @@ class Draft:
 
     `updates` may hold more headers than the vouched ones, which are picked. `results` are those of
     `aggregate_results` for AGGREGATE, of `unchanged_results` for EMPTY. `evidence` is ascending by
-    the accused.
+    the accused, `operations` by id, `readies` by signer.
     """
 
     view: int
@@ -52,6 +53,8 @@ class Draft:
     last_certificate: QuorumCertificate | None
     results: Results
     evidence: tuple[Evidence, ...] = ()
+    operations: tuple[Agreed, ...] = ()
+    readies: tuple[Signed[Ready], ...] = ()
 
 
 def build_block(contract: Contract, state: State, draft: Draft) -> Block:
@@ -81,7 +84,7 @@ def build_block(contract: Contract, state: State, draft: Draft) -> Block:
         haves_root=haves_root(haves),
         metrics_root=EMPTY_ROOT,
         evidence_root=evidence_root(draft.evidence),
-        operations_root=EMPTY_ROOT,
+        operations_root=operations_root(draft.operations, draft.readies),
         last_certificate_hash=certificate_hash(last_certificate),
         validators_hash=validators_hash(state.validators),
         next_validators_hash=ZERO_DIGEST,
@@ -94,6 +97,8 @@ def build_block(contract: Contract, state: State, draft: Draft) -> Block:
         updates=updates,
         last_certificate=last_certificate,
         evidence=draft.evidence,
+        operations=draft.operations,
+        readies=draft.readies,
     )
     return with_outcome(contract, state, block)
 

@@ -4,7 +4,8 @@ A record is a frozen dataclass whose fields are annotated with one of the kinds 
 (`U64`, `Digest`, `text(64)` ...) or a union of such records. From the annotations alone follow
 
 * `encode` / `decode`: a msgpack array of the fields in order, shortest forms only; no map,
-  float, boolean, nil or extension type exists in it. A class with a `KIND` puts that number first;
+  float, boolean, nil or extension type exists in it. A class with a `KIND` puts that number first,
+  one that says `IS_KEPT_ENCODED` (and has no slots) is turned into such an array once per object;
 * `fixed_bytes`: the injective fixed layout (big endian) that signatures cover (rule P3).
 
 `decode` re-encodes what it read and compares bytes, so every value has exactly one encoding, and
@@ -23,6 +24,7 @@ from typing import Annotated, TypeAlias, TypeVar, get_args, get_origin, get_type
 import msgpack
 
 from ledger.errors import DecodeError
+from ledger.kept import kept
 
 Value: TypeAlias = "int | bytes | str | tuple[Value, ...]"
 Record = TypeVar("Record")
@@ -323,18 +325,17 @@ def _record_codec(record_class: type, arguments: tuple[object, ...]) -> Codec:
     hints = get_type_hints(record_class, include_extras=True)
     parameters: tuple[object, ...] = getattr(record_class, "__parameters__", ())
     bound = dict(zip(parameters, arguments, strict=True))
-    names = tuple(each.name for each in fields(record_class))
-    codecs = tuple(_codec_of(bound.get(hints[name], hints[name])) for name in names)
+    names = [each.name for each in fields(record_class)]
+    codecs = [_codec_of(bound.get(hints[name], hints[name])) for name in names]
     kind: tuple[int, ...] = (int(record_class.KIND),) if hasattr(record_class, "KIND") else ()
     writers = tuple(
         (attrgetter(name), codec.to_value, codec.to_fixed)
         for name, codec in zip(names, codecs, strict=True)
     )
 
-    def check(record: object) -> object:
+    def check(record: object) -> None:
         if type(record) is not record_class:
             raise DecodeError(f"expected a {record_class.__name__}, got {_shown(record)}")
-        return record
 
     def to_value(record: object) -> Value:
         check(record)
@@ -345,7 +346,8 @@ def _record_codec(record_class: type, arguments: tuple[object, ...]) -> Codec:
         return b"".join([write(get(record)) for get, _, write in writers])
 
     readers = tuple((name, codec.from_value) for name, codec in zip(names, codecs, strict=True))
-    return Codec(to_value, _record_reader(record_class, kind, readers), to_fixed)
+    once = kept(to_value, name="_encoded") if hasattr(record_class, "IS_KEPT_ENCODED") else to_value
+    return Codec(once, _record_reader(record_class, kind, readers), to_fixed)
 
 
 def _record_reader(

@@ -13,7 +13,8 @@ import msgpack
 
 from ledger.encoding import decode, encode
 from ledger.errors import DecodeError
-from ledger.records import Block, QuorumCertificate, RecordKind
+from ledger.kinds import RecordKind
+from ledger.records import Block, QuorumCertificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

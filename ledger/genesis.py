@@ -25,7 +25,7 @@ from ledger.encoding import (
     domain_tag,
     encode,
 )
-from ledger.records import MEMBERS_MAX, RecordKind
+from ledger.kinds import MEMBERS_MAX, RecordKind
 from ledger.tensors import TensorTable
 
 CONTRACT_VERSION: Final = 1

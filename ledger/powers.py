@@ -13,7 +13,8 @@ from itertools import accumulate
 from typing import Annotated
 
 from ledger.encoding import U16, U64, Items, domain_tag, encode
-from ledger.records import MEMBERS_MAX, check_ascending
+from ledger.kinds import MEMBERS_MAX
+from ledger.records import check_ascending
 
 
 def is_quorum(power: int, total: int) -> bool:

@@ -25,6 +25,7 @@ from ledger.encoding import U64, Digest, Items, encode_as
 from ledger.errors import SignatureError
 from ledger.genesis import Contract, chain_id, public_keys
 from ledger.keys import ED25519, SignatureScheme, verify
+from ledger.kinds import MEMBERS_MAX
 from ledger.merkle import (
     Path,
     ProofError,
@@ -37,7 +38,6 @@ from ledger.merkle import (
     root_of_hashes,
 )
 from ledger.records import (
-    MEMBERS_MAX,
     Block,
     BlockHeader,
     Contribution,

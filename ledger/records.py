@@ -30,9 +30,10 @@ from ledger.encoding import (
 )
 from ledger.errors import DecodeError
 from ledger.keys import Signed, signing_bytes
+from ledger.kinds import MEMBERS_MAX, EvidenceKind, RecordKind
 from ledger.merkle import root
+from ledger.operations import OPERATIONS_MAX, READIES_MAX, Agreed, Ready, operations_root
 
-MEMBERS_MAX = 256
 VALUE_MAX: Final = 2**24 - 1
 """Largest magnitude of a model or update value (rule P5); float32 holds it exactly."""
 NIL: Final = b""
@@ -49,24 +50,6 @@ class Flag(IntEnum):
 
     REGULAR = 0
     OUTLIER = 1
-
-
-class RecordKind(IntEnum):
-    """First item of each record that may stand alone in a file or a message."""
-
-    CONTRACT = 1
-    GENESIS = 2
-    BLOCK = 3
-    CERTIFICATE = 4
-
-
-class EvidenceKind(IntEnum):
-    """First item of each kind of evidence, for the statement that was made twice (rule P45)."""
-
-    UPDATE = 16
-    HAVE = 17
-    PROPOSAL = 18
-    VOTE = 19
 
 
 class BlockKind(IntEnum):
@@ -312,10 +295,11 @@ Evidence: TypeAlias = DoubleUpdate | DoubleHave | DoubleProposal | DoubleVote
 # Not slotted: the roots are computed once per block, which receiving and checking it both ask for.
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A header with what its roots stand for: HAVEs of Q, vouched headers, certificate, evidence.
+    """A header with what its roots stand for, and the certificate of its parent.
 
     `last_certificate` is empty in block 1 and holds one COMMIT certificate after it (rule P51).
-    `evidence` has at most one piece per member, ascending by the accused (rule P45).
+    `evidence` has at most one piece per member, ascending by the accused (rule P45), `operations`
+    are ascending by id, `readies` by signer (rule P81).
     """
 
     KIND: ClassVar[RecordKind] = RecordKind.BLOCK
@@ -325,6 +309,8 @@ class Block:
     updates: Annotated[tuple[Signed[UpdateHeader], ...], Items(2 * MEMBERS_MAX)]
     last_certificate: Annotated[tuple[QuorumCertificate, ...], Items(1)]
     evidence: Annotated[tuple[Evidence, ...], Items(EVIDENCE_MAX)]
+    operations: Annotated[tuple[Agreed, ...], Items(OPERATIONS_MAX)]
+    readies: Annotated[tuple[Signed[Ready], ...], Items(READIES_MAX)]
 
     @cached_property
     def updates_root(self) -> bytes:
@@ -335,6 +321,11 @@ class Block:
     def haves_root(self) -> bytes:
         """The Merkle root of its signed HAVE lists, which its header must name."""
         return haves_root(self.haves)
+
+    @cached_property
+    def operations_root(self) -> bytes:
+        """The Merkle root of its operations and READYs, which its header must name."""
+        return operations_root(self.operations, self.readies)
 
 
 DECODABLE: Final[tuple[object, ...]] = (

@@ -14,16 +14,12 @@ from ledger.election import schedule
 from ledger.encoding import U16, U32, U64, Digest, Items, domain_tag, encode
 from ledger.evidence import banned_after, validators_left
 from ledger.genesis import Contract, chain_id
+from ledger.kinds import MEMBERS_MAX
+from ledger.membership import Membership, initial_membership
 from ledger.merkle import EMPTY_RANGE, EMPTY_ROOT, CompactRange
+from ledger.operations import READY_WINDOW
 from ledger.powers import Validator, ValidatorSet
-from ledger.records import (
-    MEMBERS_MAX,
-    ZERO_DIGEST,
-    Block,
-    BlockKind,
-    Flag,
-    block_id,
-)
+from ledger.records import ZERO_DIGEST, Block, BlockKind, Flag, block_id
 from ledger.reputation import (
     PROPOSING_RATE,
     QUALITY_RATE,
@@ -69,6 +65,9 @@ class State:
         validators: The set of the next height.
         previous_validators: The set of the last block's height, which signs its certificate.
         recent_training: The last AGGREGATE blocks, oldest first.
+        membership: Members and terms; the contract in force follows from it (rule P81).
+        recent_ids: Ids of the blocks before the tip that a READY may name, oldest first; empty
+            while no key is pending.
         banned: Members convicted by evidence, ascending: no power, no update (rule P45).
         log: The log of block ids without the last one's: block h commits to those below h.
     """
@@ -89,7 +88,14 @@ class State:
     previous_validators: ValidatorSet
     recent_training: Annotated[tuple[TrainingBlock, ...], Items(RECENT_TRAINING_BLOCKS)]
     banned: Annotated[tuple[U16, ...], Items(MEMBERS_MAX)]
+    membership: Membership
+    recent_ids: Annotated[tuple[Digest, ...], Items(READY_WINDOW - 1)]
     log: CompactRange
+
+    @property
+    def membership_epoch(self) -> int:
+        """Height of the last block that changed members, roles or keys, 0 at first (rule P90)."""
+        return self.membership.changed
 
 
 DECODABLE: Final[tuple[object, ...]] = (State,)
@@ -120,6 +126,8 @@ def initial_state(contract: Contract) -> State:
         previous_validators=ValidatorSet(validators=()),
         recent_training=(),
         banned=(),
+        membership=initial_membership(contract),
+        recent_ids=(),
         log=EMPTY_RANGE,
     )
 

@@ -223,7 +223,9 @@ def _roots(s: Subject) -> Problems:
 
 
 def _empty_roots(s: Subject) -> Problems:
-    # This version has no METRICS or operations.
+    # This version has no METRICS, and does not carry out operations.
+    carried = len(s.block.operations) + len(s.block.readies)
+    yield from _different("operations", 0, carried)
     yield from _different("metrics_root", EMPTY_ROOT, s.header.metrics_root)
     yield from _different("operations_root", EMPTY_ROOT, s.header.operations_root)
 

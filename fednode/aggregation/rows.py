@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fednode.aggregation.errors import AggregationError
-from ledger.records import MEMBERS_MAX
+from ledger.kinds import MEMBERS_MAX
 
 ROW_VALUE_MAX: Final = 2**25 - 1
 """Largest magnitude in a row: one bit more than a value, for the difference of two values."""

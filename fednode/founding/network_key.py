@@ -13,7 +13,7 @@ from fednode.wire.envelope import KEY_BYTES
 from ledger.encoding import Digest, Items, Octets, PublicKey, decode, encode
 from ledger.errors import DecodeError
 from ledger.genesis import Contract, chain_id
-from ledger.records import MEMBERS_MAX
+from ledger.kinds import MEMBERS_MAX
 
 BOX_OVERHEAD_BYTES: Final = 48
 _BOX_BYTES: Final = KEY_BYTES + BOX_OVERHEAD_BYTES

@@ -171,7 +171,8 @@ def test_the_honest_ledger_holds_and_is_not_trivial() -> None:
 
 
 def test_every_field_of_a_block_and_a_certificate_has_a_forgery() -> None:
-    assert list(paths(Block)) == [*BLOCK_FINDINGS, "evidence", *EVIDENCE_PATHS]
+    carried = [path for path in paths(Block) if not path.startswith(("operations", "readies"))]
+    assert carried == [*BLOCK_FINDINGS, "evidence", *EVIDENCE_PATHS]
     assert list(paths(QuorumCertificate)) == list(CERTIFICATE_FINDINGS)
 
 

@@ -92,6 +92,8 @@ def test_state_root_covers_every_field_but_the_id_of_its_own_block() -> None:
         "recent_training": state.recent_training[:1],
         "scores": (replace(state.scores[0], absences=5), *state.scores[1:]),
         "banned": (2,),
+        "membership": replace(state.membership, changed=3),
+        "recent_ids": (digest("block"),),
         "validators": ValidatorSet(validators=state.validators.validators[1:]),
         "previous_validators": ValidatorSet(validators=()),
         "log": CompactRange(size=1, hashes=(digest("leaf"),)),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fednode.aggregation.errors import AggregationError
 from fednode.aggregation.mean import BLOCK_COLUMNS, weighted_mean
 from fednode.aggregation.rows import ROW_VALUE_MAX, WEIGHT_MAX, check_rows, scale_weights
-from ledger.records import MEMBERS_MAX
+from ledger.kinds import MEMBERS_MAX
 
 
 @st.composite

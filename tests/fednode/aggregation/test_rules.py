@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fednode.aggregation.errors import AggregationError
 from fednode.aggregation.rows import ROW_VALUE_MAX
 from fednode.aggregation.rules import RULES, Aggregate, RuleSpec, aggregate, apply_delta
-from ledger.records import MEMBERS_MAX, VALUE_MAX
+from ledger.kinds import MEMBERS_MAX
+from ledger.records import VALUE_MAX
 from tests.fednode.aggregation import twins
 
 ROBUST = "nnm-geometric-median"
