@@ -1,7 +1,8 @@
 """What all tests share: the seed, the real data and the real broker.
 
 `FEDNODE_TEST_DATA` names the folder with the real data sets. `FEDNODE_REQUIRE`, a list with
-commas, names what must be there (`data`, `mosquitto`, `sqlite`): its absence then fails instead of skipping.
+commas, names what must be there (`data`, `mosquitto`, `sqlite`): its absence then fails instead of
+skipping.
 """
 
 import os

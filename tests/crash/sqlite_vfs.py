@@ -9,10 +9,10 @@ build of SQLite in between.
 import _sqlite3
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, TypeAlias
 
 OK: Final = 0
 IO_ERROR: Final = 10
@@ -41,10 +41,13 @@ _Truncate = ctypes.CFUNCTYPE(_INT, _POINTER, _OFFSET)
 _Sync = ctypes.CFUNCTYPE(_INT, _POINTER, _INT)
 
 
+_Fields: TypeAlias = Sequence[tuple[str, Any] | tuple[str, Any, int]]
+
+
 class _Vfs(ctypes.Structure):
     """`struct sqlite3_vfs`; functions that stay are plain pointers."""
 
-    _fields_ = (
+    _fields_: ClassVar[_Fields] = (
         ("version", _INT),
         ("file_bytes", _INT),
         ("path_max", _INT),
@@ -60,7 +63,7 @@ class _Vfs(ctypes.Structure):
 class _Methods(ctypes.Structure):
     """`struct sqlite3_io_methods`."""
 
-    _fields_ = (
+    _fields_: ClassVar[_Fields] = (
         ("version", _POINTER),  # an int, padded
         ("close", _POINTER),
         ("read", _POINTER),
@@ -74,7 +77,7 @@ class _Methods(ctypes.Structure):
 class _File(ctypes.Structure):
     """The part of `struct sqlite3_file` that all implementations share."""
 
-    _fields_ = (("methods", ctypes.POINTER(_Methods)),)
+    _fields_: ClassVar[_Fields] = (("methods", ctypes.POINTER(_Methods)),)
 
 
 _LAYERS: "Final[list[_Layer]]" = []
