@@ -148,12 +148,14 @@ def _check_content(block: Block) -> None:
         header.updates_root,
         header.haves_root,
         header.evidence_root,
+        header.metrics_root,
         header.last_certificate_hash,
     )
     got = (
         block.updates_root,
         block.haves_root,
         evidence_root(block.evidence),
+        block.metrics_root,
         certificate_hash(block.last_certificate),
     )
     if got != expected:

@@ -143,7 +143,7 @@ class Chores:
             task.cancel()
         for key in [key for key in self._holding if key[0] <= height]:
             del self._holding[key]
-        models = (state.model_id, state.best_model_id)
+        models = (state.model_id, state.best.model_id)
         self._home.exchange.forget_through(height, keep=models)
         self._results.clear()
         self._kept_bodies.drop_through(height)
@@ -272,7 +272,7 @@ class Chores:
 
     async def _settle_models(self, state: State, holders: Sequence[int]) -> None:
         """Rule P80: the models and optimizer states of current and best are here."""
-        for model_id in dict.fromkeys((state.model_id, state.best_model_id)):
+        for model_id in dict.fromkeys((state.model_id, state.best.model_id)):
             wanted = self._wanted_model(model_id, state.height + 1, holders)
             await self._home.exchange.hold(wanted)
         self._home.journal.model_held(state.height, state.model_id)
@@ -328,7 +328,7 @@ class Chores:
             return
         ids = [update.statement.update_id for update in block.updates]
         self._kept.append((block.header.height, (*ids, block.header.results.model_id)))
-        needed = {state.model_id, state.best_model_id}
+        needed = {state.model_id, state.best.model_id}
         for _, kept in list(self._kept)[-self._home.keep_heights :]:
             needed.update(kept)
         while self._kept and self._kept[0][0] <= block.header.height - self._home.keep_heights:

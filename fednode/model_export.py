@@ -35,7 +35,7 @@ def export_model(folder: Path, *, which: Which = Which.LAST, height: int | None 
         state, contract, chain = ledger.state, ledger.contract, ledger.chain_id
         made = models_made(contract, tuple(ledger.blocks(1, ledger.head)))
     if height is None:
-        model_id = state.model_id if which is Which.LAST else state.best_model_id
+        model_id = state.model_id if which is Which.LAST else state.best.model_id
         height = max(each for each, made_id in made.items() if made_id == model_id)
     elif height not in made:
         raise ConfigError(

@@ -41,7 +41,7 @@ def prune_bodies(path: Path, *, keep: int, is_dry_run: bool = False) -> Pruned:
         needed = {
             each for block in ledger.blocks(first_kept, ledger.head) for each in _named(block)
         }
-        needed |= {state.model_id, state.optimizer_id, state.best_model_id, state.best_optimizer_id}
+        needed |= {state.model_id, state.optimizer_id, state.best.model_id, state.best.optimizer_id}
         blobs = Blobs(folder / BLOBS_NAME)
         here = blobs.ids()
         unwanted = sorted((old - needed) & here)

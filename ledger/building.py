@@ -13,7 +13,7 @@ from ledger.evidence import evidence_root
 from ledger.genesis import AggregationTerms, Contract
 from ledger.inclusion import included, vouched_headers, weighted_contributions
 from ledger.keys import Signed
-from ledger.merkle import EMPTY_ROOT
+from ledger.metrics import MetricsReport, metrics_root
 from ledger.operations import Agreed, Ready, operations_root
 from ledger.powers import validators_hash
 from ledger.records import (
@@ -42,7 +42,7 @@ class Draft:
 
     `updates` may hold more headers than the vouched ones, which are picked. `results` are those of
     `aggregate_results` for AGGREGATE, of `unchanged_results` for EMPTY. `evidence` is ascending by
-    the accused, `operations` by id, `readies` by signer.
+    the accused, `operations` by id, `readies` by signer, `metrics` by height and member.
     """
 
     view: int
@@ -55,6 +55,7 @@ class Draft:
     evidence: tuple[Evidence, ...] = ()
     operations: tuple[Agreed, ...] = ()
     readies: tuple[Signed[Ready], ...] = ()
+    metrics: tuple[Signed[MetricsReport], ...] = ()
 
 
 def build_block(contract: Contract, state: State, draft: Draft) -> Block:
@@ -82,7 +83,7 @@ def build_block(contract: Contract, state: State, draft: Draft) -> Block:
         results=draft.results,
         updates_root=updates_root(updates),
         haves_root=haves_root(haves),
-        metrics_root=EMPTY_ROOT,
+        metrics_root=metrics_root(draft.metrics),
         evidence_root=evidence_root(draft.evidence),
         operations_root=operations_root(draft.operations, draft.readies),
         last_certificate_hash=certificate_hash(last_certificate),
@@ -99,6 +100,7 @@ def build_block(contract: Contract, state: State, draft: Draft) -> Block:
         evidence=draft.evidence,
         operations=draft.operations,
         readies=draft.readies,
+        metrics=draft.metrics,
     )
     return with_outcome(contract, state, block)
 

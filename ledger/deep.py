@@ -51,7 +51,8 @@ def recompute_all(
     """Compute the results of every training round again and compare them with the blocks'.
 
     The model that one block made is the base of the next, so beside the updates only the first
-    model needs to be at hand, and that of a height whose own results could not be confirmed.
+    model needs to be at hand, and that of a height whose own results could not be confirmed, or to
+    which the base returned (rule P16).
 
     Args:
         contract: The terms.
@@ -80,6 +81,8 @@ def recompute_all(
             # After a difference the next updates were made on the block's model, not on ours.
             base = model
         state = apply(contract, state, block)
+        if state.model_id != block.header.results.model_id:
+            base = None
     return DeepOutcome(
         recomputed=tuple(recomputed), missing=tuple(missing), findings=tuple(findings)
     )

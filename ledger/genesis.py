@@ -5,7 +5,7 @@ decimal text (no float has a canonical form); numbers that consensus uses are in
 """
 
 from dataclasses import dataclass
-from enum import IntFlag
+from enum import IntEnum, IntFlag
 from functools import cached_property
 from hashlib import sha256
 from typing import Annotated, ClassVar, Final
@@ -39,11 +39,20 @@ class Role(IntFlag):
 
     TRAINER = 1
     VALIDATOR = 2
+    HOLD_OUT = 4
 
 
 # Plain integers: the operators of flags are slow, and roles are asked for at every message.
 _TRAINER: Final = int(Role.TRAINER)
 _VALIDATOR: Final = int(Role.VALIDATOR)
+_HOLD_OUT: Final = int(Role.HOLD_OUT)
+
+
+class Better(IntEnum):
+    """Which values of the metric are better."""
+
+    HIGHER = 0
+    LOWER = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +73,11 @@ class Member:
     def is_validator(self) -> bool:
         """Whether the member votes."""
         return bool(self.roles & _VALIDATOR)
+
+    @property
+    def has_hold_out(self) -> bool:
+        """Whether the member keeps rows on which it judges each model (rule P16)."""
+        return bool(self.roles & _HOLD_OUT)
 
 
 # Not slotted: the number of elements is asked for at every header.
@@ -158,6 +172,31 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackTerms:
+    """How members with a hold-out judge models (rule P16); all 0 where there is no feedback.
+
+    Attributes:
+        metric: Name of the figure that the learner's evaluation gives.
+        better: Which values of it are better.
+        hold_out: Share of its rows that such a member never trains on, in millionths.
+        patience: Regretted models in a row after which the base returns to the best one.
+        tolerance: How much worse than the best model is regretted, in millionths of the metric.
+    """
+
+    metric: Name
+    better: Better
+    hold_out: U32
+    patience: U16
+    tolerance: U64
+
+
+NO_FEEDBACK: Final = FeedbackTerms(
+    metric="", better=Better.HIGHER, hold_out=0, patience=0, tolerance=0
+)
+"""The terms of a network without feedback: the last model is the best that anybody knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
     """The terms that every founding member signs (rule P1)."""
 
@@ -170,6 +209,7 @@ class Contract:
     data: DataTerms
     training: TrainingTerms
     aggregation: AggregationTerms
+    feedback: FeedbackTerms
     privacy: Name
     byzantine_budget: U16
     trainer_budget: U16

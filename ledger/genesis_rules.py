@@ -12,6 +12,7 @@ from ledger.encoding import MESSAGE_BYTES_MAX
 from ledger.errors import ContractError
 from ledger.genesis import (
     CONTRACT_VERSION,
+    NO_FEEDBACK,
     Contract,
     Genesis,
     Role,
@@ -20,6 +21,7 @@ from ledger.genesis import (
     updates_needed,
 )
 from ledger.keys import ED25519, SignatureScheme
+from ledger.metrics import METRIC_MAX, METRIC_SCALE, PATIENCE_MAX
 from ledger.powers import cap_budget
 from ledger.records import EVIDENCE_MAX
 
@@ -36,6 +38,7 @@ HAVE_ENTRY_BYTES: Final = 38
 UPDATE_BYTES: Final = 171
 VOTE_BYTES: Final = 66
 CONTRIBUTION_BYTES: Final = 10
+METRICS_BYTES: Final = 168
 EVIDENCE_BYTES: Final = 8
 """Besides the two statements, of which HAVE lists are the longest or headers are (rule P45)."""
 _DECIMAL: Final = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
@@ -82,6 +85,7 @@ def check_contract(contract: Contract) -> None:
         *_budget_problems(contract),
         *_model_problems(contract),
         *_training_problems(contract),
+        *_feedback_problems(contract),
         *_wait_problems(contract),
     ]
     if problems:
@@ -128,8 +132,10 @@ def _member_problems(contract: Contract) -> Problems:
         where = f"members[{number}] ({member.name})"
         if not member.name:
             yield f"{where}: expected a name, got none"
-        if not 0 < member.roles <= (Role.TRAINER | Role.VALIDATOR):
-            yield f"{where}: expected the role of trainer, validator or both, got {member.roles}"
+        if not 0 < member.roles <= (Role.TRAINER | Role.VALIDATOR | Role.HOLD_OUT):
+            yield f"{where}: expected roles of trainer, validator, hold-out, got {member.roles}"
+        if member.has_hold_out and not member.is_validator:
+            yield f"{where}: expected a member with a hold-out to be a validator, it is none"
         if member.samples > SAMPLES_MAX:
             yield f"{where}: expected at most {SAMPLES_MAX} samples, got {member.samples}"
         if member.is_trainer and not member.samples:
@@ -199,6 +205,23 @@ def _training_problems(contract: Contract) -> Problems:
     )
 
 
+def _feedback_problems(contract: Contract) -> Problems:
+    terms = contract.feedback
+    if terms == NO_FEEDBACK:
+        if any(member.has_hold_out for member in contract.members):
+            yield "feedback: expected terms, because a member has a hold-out, got none"
+        return
+    if not terms.metric:
+        yield "feedback.metric: expected a name, got none"
+    if not 0 < terms.hold_out < METRIC_SCALE:
+        expected = f"more than 0 and less than {METRIC_SCALE} millionths"
+        yield f"feedback.hold_out: expected {expected}, got {terms.hold_out}"
+    if not 0 < terms.patience <= PATIENCE_MAX:
+        yield f"feedback.patience: expected 1 to {PATIENCE_MAX} models, got {terms.patience}"
+    if terms.tolerance > METRIC_MAX:
+        yield f"feedback.tolerance: expected at most {METRIC_MAX}, got {terms.tolerance}"
+
+
 def _wait_problems(contract: Contract) -> Problems:
     waits = contract.timeouts
     for field in fields(waits):
@@ -230,6 +253,7 @@ def block_bytes_bound(contract: Contract) -> int:
     """
     trainers = sum(member.is_trainer for member in contract.members)
     validators = sum(member.is_validator for member in contract.members)
+    reporters = sum(member.has_hold_out for member in contract.members)
     # Only a trainer that lies has more than one header vouched for, and at most three.
     headers = trainers + 2 * contract.trainer_budget
     return (
@@ -237,6 +261,7 @@ def block_bytes_bound(contract: Contract) -> int:
         + validators * (HAVE_BYTES + trainers * HAVE_ENTRY_BYTES + VOTE_BYTES)
         + headers * UPDATE_BYTES
         + trainers * CONTRIBUTION_BYTES
+        + reporters * contract.feedback.patience * METRICS_BYTES
         + min(EVIDENCE_MAX, len(contract.members)) * _evidence_bytes(trainers)
     )
 

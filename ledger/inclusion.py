@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
 from ledger.evidence import accused
+from ledger.feedback import hold_out_powers
 from ledger.genesis import Contract, updates_needed
 from ledger.keys import Signed
 from ledger.powers import ValidatorSet
@@ -95,6 +96,8 @@ def disqualification(contract: Contract, state: State, header: UpdateHeader) -> 
     A filter, never a reason to refuse a block: one bad update must not stop the others.
     """
     trainer = header.trainer
+    if state.training_round >= contract.training_rounds:
+        return f"training round {state.training_round} was the last"
     if trainer >= len(contract.members) or not contract.members[trainer].is_trainer:
         return f"member {trainer} is no trainer"
     if trainer in state.banned:
@@ -140,7 +143,7 @@ def need(contract: Contract, state: State) -> int:
 
 
 def opens_for_training(contract: Contract, state: State) -> bool:
-    """Return whether the height after `state` collects updates; if not, the chain is finished.
+    """Return whether the height after `state` collects updates.
 
     True while training rounds are left and enough trainers are in role (rule P15).
     """
@@ -150,6 +153,22 @@ def opens_for_training(contract: Contract, state: State) -> bool:
     )
     has_training_left = state.training_round < contract.training_rounds
     return has_training_left and sum(in_role) >= need(contract, state)
+
+
+def opens_for_feedback(contract: Contract, state: State) -> bool:
+    """Return whether the height after `state` is the one that closes training (rules P15, P16).
+
+    It follows the block with the last model directly, so it opens once; its own block is EMPTY. It
+    opens only where somebody may judge that model.
+    """
+    is_new = bool(state.judged) and state.judged[-1].height == state.height
+    has_reporters = bool(hold_out_powers(contract, state.validators))
+    return is_new and has_reporters and not opens_for_training(contract, state)
+
+
+def opens(contract: Contract, state: State) -> bool:
+    """Return whether there is a height after `state`; if not, the chain is finished (rule P15)."""
+    return opens_for_training(contract, state) or opens_for_feedback(contract, state)
 
 
 def empty_view(contract: Contract) -> int:

@@ -71,7 +71,7 @@ def state_view(contract: Contract, state: State) -> View:
         "training_round": state.training_round,
         "training_rounds": contract.training_rounds,
         "model_id": state.model_id.hex(),
-        "best_model_id": state.best_model_id.hex(),
+        "best_model_id": state.best.model_id.hex(),
         "empties_in_row": state.empties_in_row,
         "time_ms": state.time_ms,
         "scale": SCALE,

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from ledger.encoding import U16, U64, Items, domain_tag, encode
 from ledger.kinds import MEMBERS_MAX
-from ledger.records import check_ascending
+from ledger.shapes import check_ascending
 
 
 def is_quorum(power: int, total: int) -> bool:

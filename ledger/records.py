@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property, lru_cache
 from hashlib import sha256
-from itertools import pairwise
 from typing import Annotated, ClassVar, Final, TypeAlias
 
 from ledger.encoding import (
@@ -32,7 +31,9 @@ from ledger.errors import DecodeError
 from ledger.keys import Signed, signing_bytes
 from ledger.kinds import MEMBERS_MAX, EvidenceKind, RecordKind
 from ledger.merkle import root
+from ledger.metrics import PATIENCE_MAX, MetricsReport, metrics_root
 from ledger.operations import OPERATIONS_MAX, READIES_MAX, Agreed, Ready, operations_root
+from ledger.shapes import check_ascending, set_bits
 
 VALUE_MAX: Final = 2**24 - 1
 """Largest magnitude of a model or update value (rule P5); float32 holds it exactly."""
@@ -43,6 +44,8 @@ FRESH: Final = -1
 ZERO_DIGEST: Final = bytes(32)
 EVIDENCE_MAX: Final = 4
 """Members that one block can convict: more than a network can have liars, in most (rule P45)."""
+METRICS_MAX: Final = PATIENCE_MAX * MEMBERS_MAX
+"""METRICS that a block may carry: of each member for each model still open to them (rule P16)."""
 
 
 class Flag(IntEnum):
@@ -185,7 +188,7 @@ class QuorumCertificate:
     @property
     def positions(self) -> tuple[int, ...]:
         """The positions of the signers in the height's validator set, ascending."""
-        return _set_bits(self.bitmap)
+        return set_bits(self.bitmap)
 
     def __post_init__(self) -> None:
         """Refuse an impossible vote and a bitmap that does not fit the signatures."""
@@ -299,7 +302,7 @@ class Block:
 
     `last_certificate` is empty in block 1 and holds one COMMIT certificate after it (rule P51).
     `evidence` has at most one piece per member, ascending by the accused (rule P45), `operations`
-    are ascending by id, `readies` by signer (rule P81).
+    are ascending by id, `readies` by signer (rule P81), `metrics` by height and member (rule P16).
     """
 
     KIND: ClassVar[RecordKind] = RecordKind.BLOCK
@@ -311,6 +314,7 @@ class Block:
     evidence: Annotated[tuple[Evidence, ...], Items(EVIDENCE_MAX)]
     operations: Annotated[tuple[Agreed, ...], Items(OPERATIONS_MAX)]
     readies: Annotated[tuple[Signed[Ready], ...], Items(READIES_MAX)]
+    metrics: Annotated[tuple[Signed[MetricsReport], ...], Items(METRICS_MAX)]
 
     @cached_property
     def updates_root(self) -> bytes:
@@ -326,6 +330,11 @@ class Block:
     def operations_root(self) -> bytes:
         """The Merkle root of its operations and READYs, which its header must name."""
         return operations_root(self.operations, self.readies)
+
+    @cached_property
+    def metrics_root(self) -> bytes:
+        """The Merkle root of its METRICS, which its header must name."""
+        return metrics_root(self.metrics)
 
 
 DECODABLE: Final[tuple[object, ...]] = (
@@ -358,23 +367,6 @@ def updates_root(updates: Sequence[Signed[UpdateHeader]]) -> bytes:
 def haves_root(haves: Sequence[Signed[HaveList]]) -> bytes:
     """Return the Merkle root over the signed HAVE lists of a block."""
     return root([encode_as(SignedHave, each) for each in haves])
-
-
-def check_ascending(numbers: list[int], what: str) -> None:
-    """Refuse member numbers that are not strictly ascending.
-
-    Raises:
-        DecodeError: If two are equal or out of order.
-    """
-    if any(left >= right for left, right in pairwise(numbers)):
-        raise DecodeError(f"expected {what} in strictly ascending member order, got {numbers}")
-
-
-@lru_cache(maxsize=1024)  # the few bitmaps of a height are asked for again and again
-def _set_bits(bitmap: bytes) -> tuple[int, ...]:
-    return tuple(
-        8 * i + bit for i, byte in enumerate(bitmap) for bit in range(8) if byte >> bit & 1
-    )
 
 
 def _check_valid_view(vote: Vote | QuorumCertificate) -> None:

@@ -13,6 +13,7 @@ from ledger.certificates import signers
 from ledger.election import schedule
 from ledger.encoding import U16, U32, U64, Digest, Items, domain_tag, encode
 from ledger.evidence import banned_after, validators_left
+from ledger.feedback import JUDGED_MAX, BestModel, JudgedModel, judge, judged_after
 from ledger.genesis import Contract, chain_id
 from ledger.kinds import MEMBERS_MAX
 from ledger.membership import Membership, initial_membership
@@ -56,10 +57,11 @@ class State:
         time_ms: Time of the last block, 0 before the first.
         created_view: View in which the last block was created.
         training_round: Number of AGGREGATE blocks so far.
-        model_id: The current model.
+        model_id: The current model, from which trainers go on.
         optimizer_id: The current state of the server optimizer.
-        best_model_id: The best model by the members' figures (rule P16); the initial one here.
-        best_optimizer_id: The optimizer state that belongs to it.
+        best: The best model by the members' figures (rule P16); the initial one at first.
+        judged: Models that may still become the best one or be regretted, oldest first.
+        returns: How often the base returned to the best model.
         empties_in_row: EMPTY blocks since the last AGGREGATE block (rule P15).
         scores: One per member, by number.
         validators: The set of the next height.
@@ -80,8 +82,9 @@ class State:
     training_round: U32
     model_id: Digest
     optimizer_id: Digest
-    best_model_id: Digest
-    best_optimizer_id: Digest
+    best: BestModel
+    judged: Annotated[tuple[JudgedModel, ...], Items(JUDGED_MAX)]
+    returns: U32
     empties_in_row: U32
     scores: Annotated[tuple[Scores, ...], Items(MEMBERS_MAX)]
     validators: ValidatorSet
@@ -118,8 +121,9 @@ def initial_state(contract: Contract) -> State:
         training_round=0,
         model_id=contract.model.initial_model_id,
         optimizer_id=EMPTY_ROOT,
-        best_model_id=contract.model.initial_model_id,
-        best_optimizer_id=EMPTY_ROOT,
+        best=BestModel(height=0, model_id=contract.model.initial_model_id, optimizer_id=EMPTY_ROOT),
+        judged=(),
+        returns=0,
         empties_in_row=0,
         scores=scores,
         validators=_validators(contract, scores, banned=()),
@@ -142,12 +146,15 @@ def apply(contract: Contract, state: State, block: Block) -> State:
     Args:
         contract: The terms in force.
         state: The state after the parent.
-        block: The block; only its header, last certificate and evidence are read, and the update
-            ids.
+        block: The block; only its header, last certificate, evidence and METRICS are read, and the
+            update ids.
     """
     header = block.header
     is_training = header.kind is BlockKind.AGGREGATE
     banned = banned_after(contract, state.banned, block.evidence)
+    verdict = judge(contract, state, block.metrics, banned)
+    # A model that a quorum regrets goes; the one of this block is recorded and not used.
+    base = verdict.best if verdict.is_regretted else header.results
     scores = _scores_after(contract, state, block, banned)
     return replace(
         state,
@@ -156,8 +163,11 @@ def apply(contract: Contract, state: State, block: Block) -> State:
         time_ms=header.time_ms,
         created_view=header.created_view,
         training_round=state.training_round + is_training,
-        model_id=header.results.model_id,
-        optimizer_id=header.results.optimizer_id,
+        model_id=base.model_id,
+        optimizer_id=base.optimizer_id,
+        best=verdict.best,
+        judged=judged_after(contract, block, state.height + 1, verdict),
+        returns=state.returns + verdict.is_regretted,
         empties_in_row=0 if is_training else state.empties_in_row + 1,
         scores=scores,
         validators=_validators(contract, scores, banned),

@@ -7,7 +7,7 @@ is recomputed elsewhere (rule P13); here only their shape is checked.
 A test switches a check off by passing the other ones.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,28 +19,34 @@ from ledger.building import (
 from ledger.certificates import certificate_hash, check_certificate
 from ledger.election import proposer_of
 from ledger.errors import CertificateError
-from ledger.evidence import (
-    accused,
-    content_problem,
-    evidence_root,
-    height_problem,
-    place_problem,
-    role_problem,
-    validators_left,
-)
+from ledger.evidence import evidence_root
 from ledger.findings import Finding
 from ledger.genesis import Contract, public_keys
 from ledger.inclusion import (
     has_have_quorum,
     need,
-    opens_for_training,
+    opens,
     weighted_contributions,
 )
 from ledger.keys import ED25519, SignatureScheme
 from ledger.merkle import EMPTY_ROOT
 from ledger.powers import validators_hash
-from ledger.records import Block, BlockKind, Evidence, Phase
+from ledger.records import Block, BlockKind, Phase
 from ledger.state import State, state_root
+from ledger.statement_checks import (
+    evidence_content,
+    evidence_height,
+    evidence_order,
+    evidence_place,
+    evidence_rest,
+    evidence_role,
+    evidence_signatures,
+    metrics_model,
+    metrics_once,
+    metrics_order,
+    metrics_role,
+    metrics_signatures,
+)
 from ledger.subject import Problems, Subject
 
 
@@ -114,7 +120,7 @@ def _time(s: Subject) -> Problems:
 
 
 def _is_open(s: Subject) -> Problems:
-    if not opens_for_training(s.contract, s.state):
+    if not opens(s.contract, s.state):
         last = s.contract.training_rounds
         yield "height", f"expected no block after training round {last}: the chain is finished"
 
@@ -220,13 +226,13 @@ def _roots(s: Subject) -> Problems:
     yield from _different("updates_root", s.block.updates_root, s.header.updates_root)
     yield from _different("haves_root", s.block.haves_root, s.header.haves_root)
     yield from _different("evidence_root", evidence_root(s.block.evidence), s.header.evidence_root)
+    yield from _different("metrics_root", s.block.metrics_root, s.header.metrics_root)
 
 
 def _empty_roots(s: Subject) -> Problems:
-    # This version has no METRICS, and does not carry out operations.
+    # This version does not carry out operations.
     carried = len(s.block.operations) + len(s.block.readies)
     yield from _different("operations", 0, carried)
-    yield from _different("metrics_root", EMPTY_ROOT, s.header.metrics_root)
     yield from _different("operations_root", EMPTY_ROOT, s.header.operations_root)
 
 
@@ -286,57 +292,6 @@ def _log_root(s: Subject) -> Problems:
     yield from _different("log_root", s.after.log.root(), s.header.log_root)
 
 
-def _evidence_order(s: Subject) -> Problems:
-    numbers = [each.first.signer for each in s.block.evidence]
-    if numbers != sorted(set(numbers)):
-        yield "evidence", f"expected one piece per member in member order, got {numbers}"
-
-
-def _evidence_place(s: Subject) -> Problems:
-    for field, each in _evidence(s):
-        problem = place_problem(each)
-        if problem is not None:
-            yield field, problem
-
-
-def _evidence_content(s: Subject) -> Problems:
-    for field, each in _evidence(s):
-        problem = content_problem(each)
-        if problem is not None:
-            yield field, problem
-
-
-def _evidence_height(s: Subject) -> Problems:
-    for field, each in _evidence(s):
-        problem = height_problem(each, s.height)
-        if problem is not None:
-            yield field, problem
-
-
-def _evidence_role(s: Subject) -> Problems:
-    for field, each in _evidence(s):
-        problem = role_problem(s.contract, s.state.banned, each)
-        if problem is not None:
-            yield field, problem
-
-
-def _evidence_signatures(s: Subject) -> Problems:
-    for field, each in _evidence(s):
-        for signed in (each.first, each.second):
-            yield from s.signature_problem(signed, member=signed.signer, field=field)
-
-
-def _evidence_rest(s: Subject) -> Problems:
-    together = {*s.state.banned, *accused(s.block.evidence)}
-    if s.block.evidence and not validators_left(s.contract, together):
-        yield "evidence", "expected at least one validator to be left, got none"
-
-
-def _evidence(s: Subject) -> Iterator[tuple[str, Evidence]]:
-    for each in s.block.evidence:
-        yield f"evidence[{each.first.signer}]", each
-
-
 _ORDER: Final[tuple[tuple[str, Callable[[Subject], Problems]], ...]] = (
     ("P50", _version),
     ("P1", _chain),
@@ -369,13 +324,18 @@ _ORDER: Final[tuple[tuple[str, Callable[[Subject], Problems]], ...]] = (
     ("P41", _next_validators),
     ("P52", _state_root),
     ("P55", _log_root),
-    ("P45", _evidence_order),
-    ("P45", _evidence_place),
-    ("P45", _evidence_content),
-    ("P45", _evidence_height),
-    ("P45", _evidence_role),
-    ("P45", _evidence_signatures),
-    ("P45", _evidence_rest),
+    ("P45", evidence_order),
+    ("P45", evidence_place),
+    ("P45", evidence_content),
+    ("P45", evidence_height),
+    ("P45", evidence_role),
+    ("P45", evidence_signatures),
+    ("P45", evidence_rest),
+    ("P16", metrics_order),
+    ("P16", metrics_model),
+    ("P16", metrics_role),
+    ("P16", metrics_once),
+    ("P3", metrics_signatures),
 )
 CHECKS: Final = tuple(
     Check(number=number, rule=rule, find=find)

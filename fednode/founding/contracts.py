@@ -13,6 +13,7 @@ from fednode.learning.statistics import combine
 from ledger.bodies import body_bytes, body_id, encode_model_body
 from ledger.genesis import (
     CONTRACT_VERSION,
+    NO_FEEDBACK,
     AggregationTerms,
     Contract,
     DataTerms,
@@ -130,6 +131,7 @@ def make_contract(cards: Sequence[MemberCard], options: ContractOptions) -> Cont
             rule_id=options.rule,
             parameters=(RuleParameter(name="f", value=liars),),
         ),
+        feedback=NO_FEEDBACK,
         privacy=PRIVACY,
         byzantine_budget=budget,
         trainer_budget=liars,

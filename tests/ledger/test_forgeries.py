@@ -101,6 +101,16 @@ BLOCK_FINDINGS = {
     "last_certificate[].signatures": UNREADABLE,
     "last_certificate[].signatures[]": (FORGED, "last_certificate", "P51"),
 }
+METRICS_FINDINGS = {
+    "metrics": CERTIFICATE,
+    "metrics[].statement.height": (FORGED, "metrics[0]", "P16"),
+    "metrics[].statement.model_id": (FORGED, "metrics[0]", "P16"),
+    "metrics[].statement.best_id": (FORGED, "metrics[0]", "P16"),
+    "metrics[].statement.value": CERTIFICATE,
+    "metrics[].statement.best_value": CERTIFICATE,
+    "metrics[].signer": (FORGED, "metrics[1]", "P3"),
+    "metrics[].signature": (FORGED, "metrics[0]", "P3"),
+}
 EVIDENCE_FIELDS = {
     "DoubleUpdate": [
         "trainer",
@@ -172,18 +182,18 @@ def test_the_honest_ledger_holds_and_is_not_trivial() -> None:
 
 def test_every_field_of_a_block_and_a_certificate_has_a_forgery() -> None:
     carried = [path for path in paths(Block) if not path.startswith(("operations", "readies"))]
-    assert carried == [*BLOCK_FINDINGS, "evidence", *EVIDENCE_PATHS]
+    assert carried == [*BLOCK_FINDINGS, "evidence", *EVIDENCE_PATHS, *METRICS_FINDINGS]
     assert list(paths(QuorumCertificate)) == list(CERTIFICATE_FINDINGS)
 
 
-@pytest.mark.parametrize("path", BLOCK_FINDINGS)
+@pytest.mark.parametrize("path", [*BLOCK_FINDINGS, *METRICS_FINDINGS])
 def test_a_forged_field_of_a_block_is_found_by_its_rule(path: str) -> None:
     forgery = forge_field(honest(), FORGED, path, {BYZANTINE: honest().keys[BYZANTINE]})
 
     report = audit_of(forgery)
 
     assert forgery.export != Forgery(blocks=tuple(honest().blocks), certificate=None).export
-    assert BLOCK_FINDINGS[path] in found(report)
+    assert (BLOCK_FINDINGS | METRICS_FINDINGS)[path] in found(report)
 
 
 @cache

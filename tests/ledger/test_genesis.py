@@ -28,9 +28,11 @@ from ledger.genesis_rules import (
     check_genesis,
     fault_tolerance,
 )
+from ledger.metrics import METRIC_MAX
 from ledger.records import EVIDENCE_MAX, Evidence, HaveEntry, HaveList
 from ledger.tensors import TensorSpec
 from tests.support.evidence import signed
+from tests.support.feedback import FEEDBACK, report, with_feedback
 from tests.support.ledger import (
     Chain,
     contract,
@@ -74,8 +76,8 @@ BROKEN: tuple[tuple[Callable[[Contract], Contract], str], ...] = (
     (member(1, name="hospital-0"), "name: expected distinct ones, got hospital-0 2 times"),
     (member(1, name=""), r"members\[1\] \(\): expected a name"),
     (member(1, public_key=TERMS.members[0].public_key), "public key: expected distinct ones"),
-    (member(1, roles=0), r"members\[1\] \(hospital-1\): expected the role .* got 0"),
-    (member(1, roles=4), "expected the role of trainer, validator or both, got 4"),
+    (member(1, roles=0), r"members\[1\] \(hospital-1\): expected roles .* got 0"),
+    (member(1, roles=8), "expected roles of trainer, validator, hold-out, got 8"),
     (member(1, samples=0), "expected a trainer to have samples, got 0"),
     (member(1, samples=2**32), "expected at most 4294967295 samples, got 4294967296"),
     (
@@ -132,6 +134,20 @@ BROKEN: tuple[tuple[Callable[[Contract], Contract], str], ...] = (
         part("data", features=(Feature(name="age", mean="0", scale="0.0"),)),
         r"data.features\[age\].scale: expected more than 0, got 0.0",
     ),
+    (
+        lambda of: with_roles(of, {0: Role.TRAINER | Role.VALIDATOR | Role.HOLD_OUT}),
+        "feedback: expected terms, because a member has a hold-out, got none",
+    ),
+    (
+        lambda of: with_roles(with_feedback(of, [0]), {0: Role.TRAINER | Role.HOLD_OUT}),
+        "expected a member with a hold-out to be a validator, it is none",
+    ),
+    (lambda of: with_feedback(of, [0], metric=""), "feedback.metric: expected a name"),
+    (lambda of: with_feedback(of, [0], hold_out=0), "feedback.hold_out: expected more than 0"),
+    (lambda of: with_feedback(of, [], hold_out=10**6), "feedback.hold_out: .* got 1000000"),
+    (lambda of: with_feedback(of, [0], patience=0), "feedback.patience: expected 1 to 16 models"),
+    (lambda of: with_feedback(of, [0], patience=17), "feedback.patience: .* got 17"),
+    (lambda of: with_feedback(of, [], tolerance=2**60), "feedback.tolerance: expected at most"),
     (part("timeouts", collect_ms=70_000), "collect_max_ms: expected 70000 or more"),
     (part("timeouts", view_max_ms=1), "view_max_ms: expected 3000 or more"),
     (part("limits", body_bytes_max=10), "limits.body_bytes_max: an update has .*, got 10"),
@@ -184,7 +200,7 @@ def test_decimal_text_in_plain_or_scientific_form_is_a_number(number: str) -> No
 
 def test_the_chain_id_covers_every_term_and_no_signature() -> None:
     """Rule P1."""
-    changes: dict[str, object] = {"members": TERMS.members[1:]}
+    changes: dict[str, object] = {"members": TERMS.members[1:], "feedback": FEEDBACK}
     ids = {chain_id(TERMS)}
     for field in fields(Contract):
         value = getattr(TERMS, field.name)
@@ -281,9 +297,15 @@ def full_haves(made: Chain, member: int) -> Evidence:
 
 @pytest.mark.parametrize("n", [4, 7, 20])
 def test_no_block_is_larger_than_its_bound_and_the_bound_is_close(n: int) -> None:
-    made = stub_chain(2, n=n)
+    made = stub_chain(3, of=with_feedback(contract(n), range(n)))
     convicted = range(min(EVIDENCE_MAX, n - 1))
-    made.add(made.build(evidence=tuple(full_haves(made, each) for each in convicted)))
+    evidence = tuple(full_haves(made, each) for each in convicted)
+    metrics = tuple(
+        report(made, member, value=-METRIC_MAX, best_value=METRIC_MAX, model=model)
+        for model in made.state.judged
+        for member in range(n)
+    )
+    made.add(made.build(evidence=evidence, metrics=metrics))
 
     sizes = [len(encode(block)) for block in made.blocks]
 

@@ -15,6 +15,7 @@ from ledger.powers import ValidatorSet, is_blocking
 from ledger.records import BlockKind, block_id
 from ledger.reputation import SCALE, ema
 from ledger.state import State, apply, block_time, initial_state, state_root
+from tests.support.feedback import reports, with_feedback
 from tests.support.ledger import (
     Chain,
     certify,
@@ -39,7 +40,7 @@ def test_initial_state_stands_before_block_one() -> None:
 
     assert (state.height, state.time_ms, state.training_round) == (0, 0, 0)
     assert state.chain_id == state.tip_id == chain_id(terms)
-    assert state.model_id == state.best_model_id == terms.model.initial_model_id
+    assert state.model_id == state.best.model_id == terms.model.initial_model_id
     assert state.optimizer_id == EMPTY_ROOT
     assert [each.quality for each in state.scores] == [SCALE] * 4
     assert [each.proposing for each in state.scores] == [SCALE] * 4
@@ -87,8 +88,10 @@ def test_log_root_covers_all_earlier_blocks_but_not_the_own() -> None:
 
 def test_state_root_covers_every_field_but_the_id_of_its_own_block() -> None:
     """Rule P52."""
-    state = stub_chain(3).state
+    state = stub_chain(3, of=with_feedback(contract(4), range(4))).state
     others: dict[str, object] = {
+        "best": replace(state.best, height=1),
+        "judged": state.judged[1:],
         "recent_training": state.recent_training[:1],
         "scores": (replace(state.scores[0], absences=5), *state.scores[1:]),
         "banned": (2,),
@@ -109,7 +112,9 @@ def test_state_root_covers_every_field_but_the_id_of_its_own_block() -> None:
 
 
 def test_state_reads_back() -> None:
-    state = stub_chain(3).state
+    made = stub_chain(3, of=with_feedback(contract(4), range(4)))
+    made.add(made.build(metrics=reports(made, {0: -5, 3: 5})))
+    state = made.state
 
     assert decode(State, encode(state)) == state
 

@@ -38,7 +38,10 @@ from ledger.records import (
 from ledger.state import State, apply
 from ledger.validity import CHECKS, Check
 from tests.support.bad_evidence import Forge, half_signed, of_one_statement, of_two_members
+from tests.support.bad_metrics import Forge as ForgeMetrics
+from tests.support.bad_metrics import made_up, of_another_model, said_before
 from tests.support.evidence import proof
+from tests.support.feedback import reports, with_feedback
 from tests.support.fields import with_field
 from tests.support.forgery import Forgery, votes_certificate
 from tests.support.ledger import (
@@ -61,7 +64,7 @@ Case = tuple[Genesis, Forgery]
 
 def grown() -> Chain:
     """Two honest blocks, the second created in view 1."""
-    made = empty_chain(contract(4), keys(4))
+    made = empty_chain(with_feedback(contract(4), range(3)), keys(4))
     made.add(made.build())
     made.add(made.build(view=1))
     return made
@@ -249,6 +252,13 @@ def evidence_case(forge: Forge) -> Case:
     return ending(made, made.build(evidence=forge(made)))
 
 
+def metrics_case(forge: ForgeMetrics) -> Case:
+    """The last block with METRICS that break one rule."""
+    made = grown()
+    metrics = forge(made)
+    return ending(made, made.build(metrics=metrics))
+
+
 def in_wrong_order(made: Chain) -> tuple[Evidence, ...]:
     return proof(made, 2), proof(made, 1)
 
@@ -308,13 +318,18 @@ CASES: dict[str, Callable[[], Case]] = {
     "_next_validators": lambda: header_case(next_validators_hash=OTHER),
     "_state_root": lambda: header_case(state_root=OTHER),
     "_log_root": lambda: header_case(log_root=OTHER),
-    "_evidence_order": lambda: evidence_case(in_wrong_order),
-    "_evidence_place": lambda: evidence_case(of_two_members),
-    "_evidence_content": lambda: evidence_case(of_one_statement),
-    "_evidence_height": lambda: evidence_case(of_a_height_to_come),
-    "_evidence_role": lambda: evidence_case(against_the_banned),
-    "_evidence_signatures": lambda: evidence_case(lambda made: half_signed(made, is_first=True)),
-    "_evidence_rest": lambda: evidence_case(against_everybody),
+    "evidence_order": lambda: evidence_case(in_wrong_order),
+    "evidence_place": lambda: evidence_case(of_two_members),
+    "evidence_content": lambda: evidence_case(of_one_statement),
+    "evidence_height": lambda: evidence_case(of_a_height_to_come),
+    "evidence_role": lambda: evidence_case(against_the_banned),
+    "evidence_signatures": lambda: evidence_case(lambda made: half_signed(made, is_first=True)),
+    "evidence_rest": lambda: evidence_case(against_everybody),
+    "metrics_order": lambda: metrics_case(lambda made: reports(made, {1: 5, 2: 5})[::-1]),
+    "metrics_model": lambda: metrics_case(of_another_model),
+    "metrics_role": lambda: metrics_case(lambda made: reports(made, {3: 5})),
+    "metrics_once": lambda: metrics_case(said_before),
+    "metrics_signatures": lambda: metrics_case(made_up),
     "_terms": contract_case,
     "_consents": consent_case,
     "_tip_presence": lambda: tip_case(None),

@@ -5,6 +5,7 @@ from typing import Final
 
 from ledger.genesis import (
     CONTRACT_VERSION,
+    NO_FEEDBACK,
     AggregationTerms,
     Contract,
     DataTerms,
@@ -83,6 +84,7 @@ def make_contract(settings: Settings) -> Contract:
             learner_hash=sha256(b"learner").digest(),
         ),
         aggregation=AggregationTerms(mode="robust", rule_id="mean", parameters=()),
+        feedback=NO_FEEDBACK,
         privacy="none",
         byzantine_budget=settings.byzantine_budget,
         trainer_budget=settings.trainer_budget,

@@ -24,6 +24,8 @@ from ledger.records import (
     block_id,
 )
 from tests.support.bad_evidence import BAD_EVIDENCE, with_evidence
+from tests.support.bad_metrics import BAD_METRICS, with_metrics
+from tests.support.feedback import with_feedback
 from tests.support.ledger import (
     Chain,
     contract,
@@ -42,9 +44,9 @@ BAD_SIGNATURE = bytes(64)
 
 
 def forgers_network() -> Chain:
-    """Four validators that train, a fifth member that only trains, three blocks."""
+    """Four validators that train, three of them with a hold-out, a member that only trains."""
     terms = with_roles(contract(5, trainer_budget=1, training_rounds=100), {4: Role.TRAINER})
-    return stub_chain(3, of=terms)
+    return stub_chain(3, of=with_feedback(terms, range(3)))
 
 
 def sealed(made: Chain, block: Block, **header: object) -> Block:
@@ -218,12 +220,13 @@ def certificate_of_an_earlier_view(made: Chain) -> Block:
 
 
 def after_the_last_training_round(made: Chain) -> Block:
+    """The third block closes training; there is none after it."""
     terms = replace(made.contract, training_rounds=2)
     finished = empty_chain(terms, stub_keys(terms))
-    for _ in range(3):
+    for _ in range(4):
         finished.add(finished.build())
-    made.contract, made.states = terms, finished.states[:3]
-    return finished.blocks[2]
+    made.contract, made.states = terms, finished.states[:4]
+    return finished.blocks[3]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -325,7 +328,7 @@ BAD_BLOCKS = table(
     (21, "root of headers", root_field("updates_root")),
     (21, "root of HAVEs", root_field("haves_root")),
     (21, "root of evidence", root_field("evidence_root")),
-    (22, "root of METRICS", field("metrics_root", lambda _, __: digest("metrics"))),
+    (21, "root of METRICS", root_field("metrics_root")),
     (22, "root of operations", field("operations_root", lambda _, __: digest("operations"))),
     (23, "no last certificate", certificate_replaced(lambda _, __: ())),
     (24, "hash of the last certificate", root_field("last_certificate_hash")),
@@ -353,4 +356,5 @@ BAD_BLOCKS = table(
     (30, "state", root_field("state_root")),
     (31, "log", root_field("log_root")),
     *((check, f"evidence: {desc}", with_evidence(forge)) for check, desc, forge in BAD_EVIDENCE),
+    *((check, f"METRICS: {desc}", with_metrics(forge)) for check, desc, forge in BAD_METRICS),
 )

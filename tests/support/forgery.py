@@ -13,6 +13,7 @@ from ledger.keys import Key, Signed, Statement, sign, signing_bytes
 from ledger.powers import ValidatorSet, validators_hash
 from ledger.records import Block, Contribution, QuorumCertificate, block_id
 from ledger.state import State, apply
+from tests.support.feedback import reports, with_feedback
 from tests.support.fields import changed, with_field
 from tests.support.ledger import Chain, commits, contract, empty_chain, keys, reseal
 
@@ -35,11 +36,12 @@ class Forgery:
 
 
 def history(length: int = 5, *, n: int = 4) -> Chain:
-    """An honest ledger with an outlier, a late view and an EMPTY block in it, where it is long."""
-    made = empty_chain(contract(n), keys(n))
+    """An honest ledger with an outlier, late view, METRICS and EMPTY block, where it is long."""
+    made = empty_chain(with_feedback(contract(n), range(n)), keys(n))
     for height in range(1, length + 1):
         view = {2: 1, 4: 5}.get(height, 0)
-        made.add(made.build(view=view, outliers=(1,) if height == 2 else ()))
+        metrics = reports(made, dict.fromkeys(range(n), 5)) if height == 3 else ()
+        made.add(made.build(view=view, outliers=(1,) if height == 2 else (), metrics=metrics))
     return made
 
 
@@ -129,6 +131,9 @@ def _resigned(state: State, block: Block, path: str, held: Mapping[int, Key]) ->
     if path.startswith("updates[]") and not path.endswith("signature"):
         updates = tuple(_signed_anew(each, chain_id, held) for each in block.updates)
         return replace(block, updates=updates)
+    if path.startswith("metrics[]") and not path.endswith("signature"):
+        metrics = tuple(_signed_anew(each, chain_id, held) for each in block.metrics)
+        return replace(block, metrics=metrics)
     if path.startswith("last_certificate[]") and not path.endswith("signatures[]"):
         (old,) = block.last_certificate
         anew = _recertified(old, chain_id, state.previous_validators, held)

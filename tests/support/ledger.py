@@ -20,6 +20,7 @@ from ledger.certificates import certificate_hash, make_certificate
 from ledger.evidence import evidence_root as root_of_evidence
 from ledger.genesis import (
     CONTRACT_VERSION,
+    NO_FEEDBACK,
     AggregationTerms,
     Contract,
     DataTerms,
@@ -37,6 +38,8 @@ from ledger.genesis import (
 )
 from ledger.inclusion import empty_view, expected_kind
 from ledger.keys import Key, SecretKey, SignatureScheme, Signed, sign
+from ledger.metrics import MetricsReport
+from ledger.metrics import metrics_root as root_of_metrics
 from ledger.powers import ValidatorSet, cap_budget
 from ledger.records import (
     FRESH,
@@ -154,6 +157,7 @@ def contract(
             rule_id="mean",
             parameters=(RuleParameter(name="iterations", value=8),),
         ),
+        feedback=NO_FEEDBACK,
         privacy="none",
         byzantine_budget=budget,
         trainer_budget=lying,
@@ -274,6 +278,7 @@ def reseal(of: Contract, state: State, block: Block) -> Block:
         updates_root=root_of_updates(block.updates),
         haves_root=root_of_haves(block.haves),
         evidence_root=root_of_evidence(block.evidence),
+        metrics_root=root_of_metrics(block.metrics),
         last_certificate_hash=certificate_hash(block.last_certificate),
     )
     return with_outcome(of, state, replace(block, header=header))
@@ -310,6 +315,7 @@ class Chain:
         outliers: Iterable[int] = (),
         listing: Iterable[int] | None = None,
         evidence: tuple[Evidence, ...] = (),
+        metrics: tuple[Signed[MetricsReport], ...] = (),
     ) -> Block:
         """The valid next block, not yet added; EMPTY if the rules say so.
 
@@ -319,6 +325,7 @@ class Chain:
             outliers: Included trainers that are flagged.
             listing: Validators whose HAVE list it carries; all unless told.
             evidence: What it convicts members by.
+            metrics: What members say about models.
         """
         state, of = self.state, self.contract
         senders = [
@@ -353,6 +360,7 @@ class Chain:
             last_certificate=self.certificate,
             results=results,
             evidence=evidence,
+            metrics=metrics,
         )
         return build_block(of, state, draft)
 
