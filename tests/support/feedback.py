@@ -7,7 +7,8 @@ from ledger.feedback import JudgedModel
 from ledger.genesis import Better, Contract, FeedbackTerms, Role
 from ledger.keys import Signed, sign
 from ledger.metrics import MetricsReport
-from tests.support.ledger import Chain, with_roles
+from ledger.validity import check_block
+from tests.support.ledger import STUB_SCHEME, Chain, contract, stub_chain, with_roles
 
 FEEDBACK = FeedbackTerms(
     metric="loss", better=Better.LOWER, hold_out=200_000, patience=3, tolerance=1_000
@@ -39,3 +40,19 @@ def report(
 def reports(made: Chain, values: Mapping[int, int]) -> tuple[Signed[MetricsReport], ...]:
     """METRICS of the newest model by member; each says how much better than the best it is."""
     return tuple(report(made, member, value=values[member]) for member in sorted(values))
+
+
+def judging_network(
+    n: int = 4, *, blocks: int = 1, rounds: int = 1_000, patience: int = 3
+) -> Chain:
+    """Members that all judge models, with equal powers."""
+    terms = contract(n, samples=[100] * n, training_rounds=rounds)
+    return stub_chain(blocks, of=with_feedback(terms, range(n), patience=patience))
+
+
+def add_judged(made: Chain, values: Mapping[int, int], **options: object) -> None:
+    """Add a valid block with what members say about the newest model."""
+    block = made.build(metrics=reports(made, values), **options)  # type: ignore[arg-type]  # by name
+    found = check_block(made.contract, made.state, block, scheme=STUB_SCHEME)
+    assert [each.text for each in found] == []
+    made.add(block)

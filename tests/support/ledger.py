@@ -324,8 +324,7 @@ class Chain:
             trainers: Those that send an update; all unless told.
             outliers: Included trainers that are flagged.
             listing: Validators whose HAVE list it carries; all unless told.
-            evidence: What it convicts members by.
-            metrics: What members say about models.
+            evidence, metrics: What it convicts members by, what they say about models.
         """
         state, of = self.state, self.contract
         senders = [
