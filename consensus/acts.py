@@ -321,6 +321,7 @@ def show_progress(phase: str, facts: Facts, desk: Desk) -> None:
 
 def hear_update(update: Signed[UpdateHeader], facts: Facts, desk: Desk) -> None:
     """Keep a trainer's header, by whatever way it came; report a contradiction (rule P34)."""
+    desk.take_own(update)
     first = facts.collection.add_header(update)
     if first is not None:
         one, other = UpdateMessage(update=first), UpdateMessage(update=update)
@@ -329,6 +330,7 @@ def hear_update(update: Signed[UpdateHeader], facts: Facts, desk: Desk) -> None:
 
 def hear_have(have: Signed[HaveList], facts: Facts, desk: Desk) -> None:
     """Keep a HAVE list, by whatever way it came; report a contradiction (rules P11, P34)."""
+    desk.take_own(have)
     first = facts.collection.add_have(have)
     if first is not None:
         one, other = HaveMessage(have=first), HaveMessage(have=have)

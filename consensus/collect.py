@@ -81,6 +81,10 @@ class Collection:
         if self.held.setdefault(trainer, digest) == digest:
             self.headers[digest] = update
 
+    def header_of(self, trainer: int) -> Signed[UpdateHeader] | None:
+        """Return the first header of a trainer that came, None if none did."""
+        return self._first.get(trainer)
+
     def size(self) -> int:
         """Return how many headers, bodies and HAVE lists are here; grows with each new one."""
         return len(self.headers) + len(self.held) + len(self.haves)

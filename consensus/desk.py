@@ -21,7 +21,7 @@ from ledger.evidence import evidence_key, evidence_text, make_evidence
 from ledger.genesis import Contract, public_keys
 from ledger.in_force import contract_in_force
 from ledger.keys import SignatureScheme, Signed
-from ledger.records import Evidence, Phase, QuorumCertificate
+from ledger.records import Evidence, Phase, QuorumCertificate, UpdateHeader
 from ledger.state import State
 
 Contradicting: TypeAlias = UpdateMessage | HaveMessage | ProposalMessage | VoteMessage
@@ -45,8 +45,10 @@ class Desk:
         tip_certificate: That block's certificate, with late COMMITs merged in (rule P40).
         now_ms: The host's clock at this step.
         accusations: Evidence for the next block (rule P45).
-        is_signing: Whether the signer may sign at the height in work. It may not when its record is
-            ahead of the ledger: then the node follows until it has caught up.
+        is_asking: Whether this node still waits for its own newest statements (rule P60).
+        lost_updates: Own updates that were signed and whose bodies are not here.
+        is_signing: Whether the signer may sign at the height in work. It may not while it asks, nor
+            when its record is ahead of the ledger: then the node follows until it has caught up.
     """
 
     def __init__(
@@ -67,10 +69,13 @@ class Desk:
         self.scheme = scheme
         self.now_ms = 0
         self.accusations = Accusations()
+        self.is_asking = signer is not None and len(self.contract.members) > 1
         self.is_signing = False
         self.effects: list[Effect] = []
         self._counter = 0
+        self.lost_updates: set[bytes] = set()
         self._is_behind = False
+        self._raised: set[SlotKind] = set()
         self._notices = 0
         self._follower = INITIAL_RECORD
         self._durable = None if signer is None else signer.record.slots
@@ -104,15 +109,29 @@ class Desk:
         self._reported.clear()
         self._notices = 0
         self.accusations.forget(self.contract, self.state)
-        self.is_signing = self.signer is not None and self.signer.record.height <= self.height
+        ahead = 0 if self.signer is None else self.signer.record.height
+        self.is_signing = self.signer is not None and not self.is_asking and ahead <= self.height
         self._follower = at_height(self._follower, self.height)
         if self.is_signing:
             self.move(at_height(self.record, self.height))
-        elif self.signer is not None and not self._is_behind:
+        elif ahead > self.height and not self.is_asking and not self._is_behind:
             self._is_behind = True
-            ahead = self.signer.record.height
             text = f"height={self.height}: signed at height {ahead} before; this node only follows"
             self.notice(f"{text} until its ledger is there (rule P60)", is_error=True)
+
+    def end_asking(self) -> None:
+        """Begin to sign, from a record raised to what peers showed of this node (rule P60)."""
+        self.is_asking = False
+        self._persist()
+        if self._raised:
+            kinds = ", ".join(kind.name for kind in sorted(self._raised))
+            text = f"height={self.height}: peers showed statements of this node ({kinds}) that its"
+            self.notice(
+                f"{text} record lacked: its folder was lost, or is an old copy. It signs nothing "
+                "at those places again; what no peer showed it may still contradict (rule P60)",
+                is_error=True,
+            )
+        self.begin_height()
 
     def sign(
         self, statement: SlotStatementT, *, is_optional: bool = False
@@ -141,11 +160,17 @@ class Desk:
         self._counter = max(self._counter + 1, self.now_ms)
         return self._counter
 
-    def foreign_statement(self, signed: Signed[SlotStatement]) -> str | None:
-        """Return what is wrong with a statement under the own key that this node never signed.
+    def take_own(self, signed: Signed[SlotStatement]) -> None:
+        """Stop at a verified statement under the own key that this node never signed (rule P60).
 
-        Rule P60: somebody else signs with this key, or the record is an old copy.
+        Somebody else signs with this key, or the record is an old copy. While the node asks, what
+        is beyond the record raises it instead.
         """
+        problem = self._foreign(signed)
+        if problem is not None:
+            self.emit(Halt(reason=problem))
+
+    def _foreign(self, signed: Signed[SlotStatement]) -> str | None:
         if self.signer is None or signed.signer != self.signer.member:
             return None
         kind, view = slot_of(signed.statement)
@@ -158,6 +183,12 @@ class Desk:
             and position == slot.position
             and slot.statement == encode(signed.statement)
         ):
+            return None
+        if self.is_asking and (slot is None or position > slot.position):
+            self.signer = self.signer.raised(signed)
+            self._raised.add(kind)
+            if isinstance(signed.statement, UpdateHeader):
+                self.lost_updates.add(signed.statement.update_id)
             return None
         return (
             f"{kind.name} of height {position[0]} view {view} is signed with this node's key, but "

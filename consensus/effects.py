@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from consensus.messages import BlocksRequest, Message, ProposalRequest, Status
+from consensus.messages import (
+    BlocksRequest,
+    Message,
+    ProposalRequest,
+    Statements,
+    StatementsAnswer,
+    StatementsRequest,
+    Status,
+)
 from consensus.record import SafetyRecord
 from ledger.keys import Signed, Verified
 from ledger.records import (
@@ -34,6 +42,7 @@ class TimerKind(Enum):
     COMMIT = "commit"
     REBROADCAST = "rebroadcast"
     FETCH = "fetch"
+    ASK = "ask"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +163,21 @@ class EvidenceReceived:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatementsRequested:
+    """A member asks what it signed before it signs anything (rule P60)."""
+
+    request: Verified[StatementsRequest]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementsShown:
+    """A member says what it saw of another one; the signatures of the statements are checked."""
+
+    answer: Verified[StatementsAnswer]
+    statements: Statements
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BlockBuilt:
     """The block asked for by `BuildBlock` is ready, its bodies and model durable."""
 
@@ -194,6 +218,8 @@ Input: TypeAlias = (
     | BlocksReceived
     | ProposalRequested
     | EvidenceReceived
+    | StatementsRequested
+    | StatementsShown
     | BlockBuilt
     | BlockChecked
     | TimerFired

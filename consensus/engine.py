@@ -4,10 +4,10 @@ One `Height` is in work at a time. The engine starts it, hands it what belongs t
 inputs of the next one, and when it is decided commits the block and goes on.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Collection, Sequence
 
 from consensus import bans, past, rebroadcast
+from consensus.asking import Asking, statements_in
 from consensus.desk import Desk
 from consensus.effects import (
     BlockBuilt,
@@ -27,6 +27,8 @@ from consensus.effects import (
     ProposalRequested,
     SetTimer,
     Started,
+    StatementsRequested,
+    StatementsShown,
     StatusReceived,
     Timer,
     TimerFired,
@@ -44,6 +46,7 @@ from consensus.proposals import BlockStatus
 from consensus.rules import Decide
 from consensus.signer import Signer
 from consensus.sync import Sync, certified, check_decision
+from consensus.trainers import Trainers
 from consensus.training import Training
 from ledger.certificates import merge_votes
 from ledger.errors import CertificateError
@@ -53,11 +56,6 @@ from ledger.keys import SignatureScheme, Signed
 from ledger.records import Block, BlockKind, Phase, Proposal, QuorumCertificate
 from ledger.state import State, apply
 from ledger.validity import check_block
-
-HEARD_AHEAD_MAX: Final = 4
-"""A trainer's header for a height further ahead than this says nothing about when it is ready."""
-BODIES_PER_TRAINER: Final = 4
-"""Newest bodies remembered per trainer: one unused in an EMPTY block returns under a new header."""
 
 
 class Engine:
@@ -71,6 +69,7 @@ class Engine:
         signer: The own key with its record; None for an observer.
         scheme: How signatures are checked.
         proposals: The proposals and blocks made durable by `SaveProposal`.
+        lost_updates: Ids of own updates in the record whose bodies are not here any more.
     """
 
     def __init__(  # noqa: PLR0913  # what a node is made of, passed once
@@ -83,6 +82,7 @@ class Engine:
         signer: Signer | None,
         scheme: SignatureScheme,
         proposals: Sequence[tuple[Signed[Proposal], Block]] = (),
+        lost_updates: Collection[bytes] = (),
     ) -> None:
         self._desk = Desk(
             contract=contract,
@@ -92,9 +92,10 @@ class Engine:
             signer=signer,
             scheme=scheme,
         )
+        self._desk.lost_updates.update(lost_updates)
         self._proposals = tuple(proposals)
-        self._heard: dict[int, int] = {}
-        self._bodies: dict[int, list[bytes]] = {}
+        self._trainers = Trainers()
+        self._asking = Asking(self._desk)
         self._height: Height | None = None
         self._later = Later()
         self._sync = Sync(self._desk)
@@ -138,6 +139,9 @@ class Engine:
         self._desk.now_ms = now_ms
         self._take(happened)
         self._run()
+        if self._desk.is_asking and self._asking.is_over():
+            self._begin_to_sign()
+            self._run()
         self._sync.pursue()
         effects = self._desk.take()
         for position, effect in enumerate(effects):
@@ -154,33 +158,61 @@ class Engine:
                 self._time_out(happened.timer)
             case StatusReceived():
                 self._sync.heard(happened.status.signer, happened.status.statement.height)
-            case BlocksRequested():
-                self._past.answer_blocks(happened.request.signed)
-            case ProposalRequested():
-                self._past.answer_proposal(happened.request.signed, self._height)
+            case BlocksRequested() | ProposalRequested() | StatementsRequested():
+                self._answer(happened)
             case BlocksReceived():
                 self._catch_up(happened)
             case CertificateReceived():
                 self._hear_certificate(happened.certificate)
             case EvidenceReceived():
                 self._desk.hear_evidence(happened.evidence)
+            case StatementsShown():
+                self._hear_shown(happened)
             case UpdateTrained() | BlockBuilt() | BlockChecked():
                 self._take_result(happened)
             case _:
                 self._hear(happened)
 
+    def _answer(self, asked: BlocksRequested | ProposalRequested | StatementsRequested) -> None:
+        match asked:
+            case BlocksRequested():
+                self._past.answer_blocks(asked.request.signed)
+            case ProposalRequested():
+                self._past.answer_proposal(asked.request.signed, self._height)
+            case StatementsRequested():
+                self._asking.hear_request(asked.request.signed, self._height)
+
     def _start(self) -> None:
         bans.stop_if_banned(self._desk)
         self._set_rebroadcast()
+        self._asking.begin()
         self._desk.begin_height()
         self._begin_height()
         if self._height is not None:
             rebroadcast.republish_height(self._height.facts, self._desk)
         rebroadcast.republish_status(self._desk)
 
+    def _hear_shown(self, shown: StatementsShown) -> None:
+        self._asking.hear_answer(shown)
+        for certificate in shown.statements.certificates:
+            self._hear_certificate(certificate)
+
+    def _begin_to_sign(self) -> None:
+        """Rule P60: peers showed what this node signed before, or nobody answers."""
+        self._desk.end_asking()
+        if self._height is not None and self._desk.is_signing:
+            self._height.begin_to_sign(self._proposals)
+            self._offer_training(self._height)
+            rebroadcast.republish_height(self._height.facts, self._desk)
+
+    def _offer_training(self, height: Height) -> None:
+        own = self._training.begin_height()
+        if own is not None:
+            height.hear_update(own, is_held=True)
+
     def _begin_height(self) -> None:
         """Start the height after the last block, if it opens for training (rules P10, P15)."""
-        height = Height(self._desk, self._heard)
+        height = Height(self._desk, self._trainers.heard)
         self._height = None
         if self.is_finished:
             proposer = height.facts.proposer(0)
@@ -191,9 +223,7 @@ class Engine:
         self._height = height
         height.resume(self._proposals)
         height.start()
-        own = self._training.begin_height()
-        if own is not None:
-            height.hear_update(own, is_held=True)
+        self._offer_training(height)
         for event in self._later.take(self.height):
             self._hear(event)
 
@@ -223,8 +253,7 @@ class Engine:
         desk.emit(CommitBlock(block=block, certificate=certificate, state=state))
         self._height = None
         if block.header.kind is BlockKind.AGGREGATE:
-            # Bodies of the model before: the host may prune them from now on.
-            self._bodies.clear()
+            self._trainers.forget_bodies()
         if is_tip:
             certificate = self._sign_commit(certificate)
             desk.publish(CertificateMessage(certificate=certificate))
@@ -267,7 +296,10 @@ class Engine:
             if findings:
                 self._halt_at_invalid(certificate.block_id, str(findings[0]))
                 return
+            for signed in statements_in(block, certificate, desk.state.validators, desk.member):
+                desk.take_own(signed)
             self._commit(block, certificate, is_tip=block is received.blocks[-1])
+            self._asking.note_blocks()
             desk.begin_height()
             has_moved = True
         if has_moved:
@@ -275,11 +307,11 @@ class Engine:
 
     def _hear(self, event: PeerInput) -> None:
         """Hand a peer's input to the height that it is about."""
-        if self._is_foreign(event):
-            return
+        for signed in statements_of(event):
+            self._desk.take_own(signed)
         height = height_of(event)
         if isinstance(event, UpdateReceived | UpdateHeld):
-            event = self._note_trainer(event)
+            event = self._trainers.note(event, height=self.height)
         if height == self.height and self._height is not None:
             _hear_now(self._height, event)
         elif height > self.height:
@@ -290,33 +322,6 @@ class Engine:
             self._later.keep(event, member, is_next=height == self.height + 1)
         elif isinstance(event, VoteReceived) and height < self.height:
             self._past.hear_vote(event.vote.signed)
-
-    def _is_foreign(self, event: PeerInput) -> bool:
-        """Rule P60: stop at a statement under the own key that this node never made."""
-        for signed in statements_of(event):
-            problem = self._desk.foreign_statement(signed)
-            if problem is not None:
-                self._desk.emit(Halt(reason=problem))
-                return True
-        return False
-
-    def _note_trainer(self, event: UpdateReceived | UpdateHeld) -> UpdateReceived | UpdateHeld:
-        """Remember who is alive and whose bodies are here (rules P10, P11).
-
-        Returns:
-            The event; as `UpdateHeld` if the body came before, under another header.
-        """
-        header = event.update.statement
-        if header.height <= self.height + HEARD_AHEAD_MAX:
-            known = self._heard.get(header.trainer, 0)
-            self._heard[header.trainer] = max(known, header.height)
-        bodies = self._bodies.setdefault(header.trainer, [])
-        if header.update_id in bodies:
-            return UpdateHeld(update=event.update)
-        if isinstance(event, UpdateHeld):
-            bodies.append(header.update_id)
-            del bodies[:-BODIES_PER_TRAINER]
-        return event
 
     def _hear_certificate(self, certificate: QuorumCertificate) -> None:
         if certificate.height == self.height and self._height is not None:
@@ -342,6 +347,8 @@ class Engine:
     def _time_out(self, timer: Timer) -> None:
         if timer.kind is TimerKind.REBROADCAST:
             self._rebroadcast()
+        elif timer.kind is TimerKind.ASK:
+            self._asking.timeout()
         elif timer.height != self.height:
             return
         elif timer.kind is TimerKind.FETCH and timer.view == 0:
@@ -353,6 +360,7 @@ class Engine:
         """Rule P35: say everything again once a height lasts longer than a period."""
         self._set_rebroadcast()
         self._past.begin_period()
+        self._asking.begin_period()
         rebroadcast.republish_status(self._desk)
         if self._height is None:
             rebroadcast.republish_decision(self._desk)

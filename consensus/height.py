@@ -6,7 +6,7 @@ from functools import partial
 from consensus import acts, rules
 from consensus.collect import Collection
 from consensus.desk import Desk
-from consensus.effects import BlockBuilt, BlockChecked, Halt, SetTimer, Timer, TimerKind
+from consensus.effects import BlockBuilt, BlockChecked, SetTimer, Timer, TimerKind
 from consensus.messages import HaveMessage, ProposalMessage
 from consensus.proposals import BlockStatus, HeldBlock
 from consensus.record import SlotKind, Step
@@ -41,20 +41,26 @@ class Height:
 
     def __init__(self, desk: Desk, heard: dict[int, int]) -> None:
         validators = desk.state.validators
-        power = 0 if desk.member is None else validators.power_of(desk.member)
         self.desk = desk
         self.facts = Facts(
             height=desk.height,
             validators=validators,
             proposers=schedule(desk.contract, desk.state),
             member=desk.member,
-            is_validator=power > 0 and desk.is_signing,
+            is_validator=_may_vote(desk),
             empty_view=empty_view(desk.contract),
             collection=Collection(desk.contract, desk.state, heard),
             tally=Tally(validators),
             latest_ms=partial(acts.latest_time_ms, desk),
         )
         self._has_news = True
+
+    def begin_to_sign(self, proposals: Iterable[tuple[Signed[Proposal], Block]]) -> None:
+        """Take part from now on, with all that came while the node asked what it signed (P60)."""
+        self.facts.is_validator = _may_vote(self.desk)
+        self._has_news = True
+        self.resume(proposals)
+        self.start()
 
     def start(self) -> None:
         """Start to collect (rule P10)."""
@@ -258,10 +264,7 @@ class Height:
             self._count(vote)
 
     def _count(self, vote: Signed[Vote]) -> None:
-        foreign = self.desk.foreign_statement(vote)
-        if foreign is not None:
-            self.desk.emit(Halt(reason=foreign))
-            return
+        self.desk.take_own(vote)
         addition = self.facts.tally.add(vote, view=self.desk.record.view)
         self._has_news |= addition.is_new
         if addition.contradicted is not None:
@@ -295,3 +298,7 @@ class Height:
             # record may be in an earlier view, because only a signature makes it durable.
             self.facts.asked.add(statement.view)
             self.desk.sign(statement)
+
+
+def _may_vote(desk: Desk) -> bool:
+    return desk.is_signing and desk.state.validators.power_of(desk.member or 0) > 0

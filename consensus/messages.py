@@ -6,9 +6,10 @@ Signed statements travel as `Signed[...]`; blocks and certificates are checked b
 
 from dataclasses import dataclass
 from enum import IntEnum
+from hashlib import sha256
 from typing import Annotated, ClassVar, TypeAlias
 
-from ledger.encoding import U16, U32, U64, Characters, Digest, Items
+from ledger.encoding import U16, U32, U64, Characters, Digest, Items, domain_tag, encode
 from ledger.keys import Signed
 from ledger.kinds import MEMBERS_MAX
 from ledger.records import (
@@ -38,6 +39,8 @@ class MessageKind(IntEnum):
     BLOCKS = 40
     PROPOSAL_REQUEST = 41
     EVIDENCE = 42
+    STATEMENTS_REQUEST = 43
+    STATEMENTS = 44
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +182,63 @@ class EvidenceMessage:
     evidence: Evidence
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementsRequest:
+    """Ask everybody for the own newest statements, before anything is signed (rule P60)."""
+
+    TAG: ClassVar[str] = "asks/1"
+
+    height: U64
+    counter: U64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementsRequestMessage:
+    """A signed request for the own newest statements; answered once a counter."""
+
+    KIND: ClassVar[MessageKind] = MessageKind.STATEMENTS_REQUEST
+
+    request: Signed[StatementsRequest]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statements:
+    """The newest of each kind that one member signed, and the highest PREPARE certificate."""
+
+    updates: Annotated[tuple[Signed[UpdateHeader], ...], Items(1)]
+    haves: Annotated[tuple[Signed[HaveList], ...], Items(1)]
+    proposals: Annotated[tuple[Signed[Proposal], ...], Items(1)]
+    votes: Annotated[tuple[Signed[Vote], ...], Items(2)]
+    certificates: Annotated[tuple[QuorumCertificate, ...], Items(1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementsAnswer:
+    """What its signer saw of `asker`; `height` is the one that its signer is at (rule P60)."""
+
+    TAG: ClassVar[str] = "shown/1"
+
+    asker: U16
+    counter: U64
+    height: U64
+    statements_hash: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementsMessage:
+    """The answer to a `StatementsRequest`, with what it is about."""
+
+    KIND: ClassVar[MessageKind] = MessageKind.STATEMENTS
+
+    answer: Signed[StatementsAnswer]
+    statements: Statements
+
+
+def statements_hash(statements: Statements) -> bytes:
+    """Return the 32-byte hash by which an answer names its statements."""
+    return sha256(domain_tag("said/1") + encode(statements)).digest()
+
+
 Message: TypeAlias = (
     UpdateMessage
     | HaveMessage
@@ -191,4 +251,6 @@ Message: TypeAlias = (
     | BlocksMessage
     | ProposalRequestMessage
     | EvidenceMessage
+    | StatementsRequestMessage
+    | StatementsMessage
 )

@@ -68,7 +68,9 @@ class Past:
             where = f"height={certificate.height}"
             self._desk.notice(f"{where}: dropped: {error}", is_error=False)
             return
-        votes = votes_of(certificate, validators)
+        votes = tuple(votes_of(certificate, validators))
+        for vote in votes:
+            self._desk.take_own(vote)
         self._desk.tip_certificate = merge_votes(tip, votes, validators)
 
     def answer_blocks(self, request: Signed[BlocksRequest]) -> None:

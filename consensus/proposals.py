@@ -9,7 +9,8 @@ from enum import IntEnum
 from typing import Final
 
 from consensus.messages import ProposalMessage
-from ledger.records import Block
+from ledger.keys import Signed
+from ledger.records import Block, Proposal
 
 PROPOSAL_VIEWS_KEPT: Final = 16
 """Views before the current one whose proposals are kept."""
@@ -74,6 +75,11 @@ class Proposals:
         if is_new_block:
             self.blocks[proposal.block_id] = HeldBlock(offer=offer)
         return is_first or is_new_block
+
+    def newest_of(self, member: int) -> Signed[Proposal] | None:
+        """Return the newest proposal of a member that is kept (rule P60)."""
+        views = [view for view, each in self.of_view.items() if each.proposal.signer == member]
+        return self.of_view[max(views)].proposal if views else None
 
     def forget_before(self, view: int, kept: frozenset[bytes]) -> None:
         """Drop proposals of views long past, and blocks that nothing refers to any more."""

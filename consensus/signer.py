@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Final, TypeAlias, TypeVar
 
 from consensus.errors import SigningRefusedError
-from consensus.record import Lock, SafetyRecord, Slot, SlotKind, Step
+from consensus.record import Lock, SafetyRecord, Slot, SlotKind, Step, at_height
 from ledger import keys
 from ledger.encoding import decode, encode
 from ledger.keys import Key, Signed
@@ -63,6 +63,27 @@ class Signer:
             signature=fresh.signature,
         )
         return _after(self.record, slot, statement), fresh
+
+    def raised(self, signed: Signed[SlotStatement]) -> "Signer":
+        """Return the signer after its peers showed it a statement of its own that it forgot (P60).
+
+        Its slot is taken; if that is of a later height, view or step, the record goes there, and a
+        COMMIT for a block is the lock. An entry proof, if there was one, is lost.
+        """
+        statement = signed.statement
+        kind, view = slot_of(statement)
+        slot = Slot(
+            kind=kind,
+            height=statement.height,
+            view=view,
+            statement=encode(statement),
+            signature=signed.signature,
+        )
+        record = at_height(self.record, statement.height)
+        raised = replace(record, slots=_with_slot(record, slot))
+        if record.height == statement.height and kind in _PER_VIEW:
+            raised = _at_statement(raised, statement, view)
+        return replace(self, record=raised)
 
     def sign_request(self, statement: RequestT) -> Signed[RequestT]:
         """Sign a request or a status: these are not slots, nothing is promised by them."""
@@ -179,12 +200,37 @@ def _vote(data: bytes) -> Vote:
 
 def _after(record: SafetyRecord, slot: Slot, statement: SlotStatement) -> SafetyRecord:
     """Fill the slot, and move step and lock with a vote: a COMMIT for a block is the lock (P25)."""
-    others = [each for each in record.slots if each.kind is not slot.kind]
-    slots = tuple(sorted([*others, slot], key=attrgetter("kind")))
+    slots = _with_slot(record, slot)
     if not isinstance(statement, Vote):
         return replace(record, slots=slots)
-    step = Step.PREPARE if statement.phase is Phase.PREPARE else Step.COMMIT
-    locked = record.locked
-    if statement.phase is Phase.COMMIT and statement.block_id != NIL:
-        locked = (Lock(view=statement.view, block_id=statement.block_id),)
+    step, locked = _step_of(statement), _lock_of(statement) or record.locked
     return replace(record, slots=slots, view=statement.view, step=step, locked=locked)
+
+
+def _at_statement(record: SafetyRecord, statement: SlotStatement, view: int) -> SafetyRecord:
+    """Bring a record of the statement's height to its view, step and lock, if these are later."""
+    step, locked = Step.PROPOSE, record.locked
+    if isinstance(statement, Vote):
+        step = _step_of(statement)
+        if record.lock is None or record.lock.view < view:
+            locked = _lock_of(statement) or locked
+    if (view, step) <= (record.view, record.step):
+        return replace(record, locked=locked)
+    proof = record.entry_proof if view == record.view else ()
+    return replace(record, view=view, step=step, locked=locked, entry_proof=proof)
+
+
+def _with_slot(record: SafetyRecord, slot: Slot) -> tuple[Slot, ...]:
+    others = [each for each in record.slots if each.kind is not slot.kind]
+    return tuple(sorted([*others, slot], key=attrgetter("kind")))
+
+
+def _step_of(vote: Vote) -> Step:
+    return Step.PREPARE if vote.phase is Phase.PREPARE else Step.COMMIT
+
+
+def _lock_of(vote: Vote) -> tuple[Lock, ...]:
+    """The lock that a vote is: a COMMIT for a block (rule P25)."""
+    if vote.phase is Phase.PREPARE or vote.block_id == NIL:
+        return ()
+    return (Lock(view=vote.view, block_id=vote.block_id),)

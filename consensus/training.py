@@ -35,7 +35,11 @@ class Training:
             return None
         state = desk.state
         stored = desk.signer.stored_update()
-        if stored is not None:
+        is_lost = stored is not None and stored.statement.update_id in desk.lost_updates
+        if is_lost and stored is not None and stored.statement.height >= desk.height:
+            # Whoever has its body lists it; another one for this height would contradict it.
+            return None
+        if stored is not None and not is_lost:
             header = replace(stored.statement, height=desk.height)
             if disqualification(desk.contract, state, header) is None:
                 return self._offer(header)

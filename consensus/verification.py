@@ -14,6 +14,8 @@ from consensus.effects import (
     Input,
     ProposalReceived,
     ProposalRequested,
+    StatementsRequested,
+    StatementsShown,
     StatusReceived,
     UpdateReceived,
     VoteReceived,
@@ -28,16 +30,19 @@ from consensus.messages import (
     Message,
     ProposalMessage,
     ProposalRequestMessage,
+    StatementsMessage,
+    StatementsRequestMessage,
     StatusMessage,
     UpdateMessage,
     VoteMessage,
+    statements_hash,
 )
 from ledger.certificates import certificate_hash
 from ledger.errors import DecodeError, SignatureError
 from ledger.evidence import content_problem, evidence_root, place_problem, role_problem
 from ledger.genesis import Contract
 from ledger.keys import SignatureScheme, Signed, StatementT, Verified, verify
-from ledger.records import Block, UpdateHeader, block_id
+from ledger.records import Block, HaveList, Proposal, UpdateHeader, Vote, block_id
 
 
 def verify_message(
@@ -59,6 +64,8 @@ def verify_message(
             return _blocks(message)
         case EvidenceMessage():
             return _evidence(message, gate)
+        case StatementsMessage():
+            return _statements(message, gate)
         case _:
             return _one_statement(message, gate)
 
@@ -70,7 +77,8 @@ def _one_statement(
     | VoteMessage
     | StatusMessage
     | BlocksRequestMessage
-    | ProposalRequestMessage,
+    | ProposalRequestMessage
+    | StatementsRequestMessage,
     gate: "_Gate",
 ) -> Input:
     found: Input
@@ -89,6 +97,8 @@ def _one_statement(
             found = BlocksRequested(request=gate.verified(message.request))
         case ProposalRequestMessage():
             found = ProposalRequested(request=gate.verified(message.request))
+        case StatementsRequestMessage():
+            found = StatementsRequested(request=gate.verified(message.request))
     return found
 
 
@@ -181,6 +191,22 @@ def _evidence(message: EvidenceMessage, gate: _Gate) -> EvidenceReceived:
     for signed in (evidence.first, evidence.second):
         gate.verified(signed)
     return EvidenceReceived(evidence=evidence)
+
+
+def _statements(message: StatementsMessage, gate: _Gate) -> StatementsShown:
+    answer, shown = gate.verified(message.answer), message.statements
+    if answer.statement.statements_hash != statements_hash(shown):
+        raise DecodeError("STATEMENTS: what came with the answer is not what it names")
+    signed: tuple[Signed[HaveList | Proposal | Vote], ...]
+    signed = (*shown.haves, *shown.proposals, *shown.votes)
+    asker = answer.statement.asker
+    if any(each.signer != asker for each in (*shown.updates, *signed)):
+        raise DecodeError(f"STATEMENTS: expected statements of member {asker} only")
+    for update in shown.updates:
+        gate.verified_update(UpdateMessage(update=update))
+    for each in signed:
+        gate.verified(each, is_validators=True)
+    return StatementsShown(answer=answer, statements=shown)
 
 
 def _blocks(message: BlocksMessage) -> BlocksReceived:

@@ -158,6 +158,15 @@ class Tally:
             found.update({each.signer: each for each in votes})
         return tuple(found[member] for member in sorted(found))
 
+    def newest_of(self, member: int, phase: Phase) -> Signed[Vote] | None:
+        """Return the newest vote of a member in one phase, a certificate's among them (P60)."""
+        newest: Signed[Vote] | None = None
+        for voted_phase, view in self._ballots:
+            if voted_phase is phase and (newest is None or newest.statement.view < view):
+                found = [each for each in self.votes(phase, view) if each.signer == member]
+                newest = found[0] if found else newest
+        return newest
+
     def leading_votes(self, view: int) -> tuple[Signed[Vote], ...]:
         """Return for each member one vote in `view` or later, if there is one (rules P29, P35)."""
         found: dict[int, Signed[Vote]] = {}

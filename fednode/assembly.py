@@ -138,7 +138,7 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
     )
     return Node(
         NodeParts(
-            engine=_engine(membership, storage.ledger, signer),
+            engine=_engine(membership, storage, signer),
             ledger=storage.ledger,
             roster=roster,
             line=line,
@@ -164,7 +164,9 @@ def _signer(membership: Membership, ledger: Ledger, chain: bytes) -> Signer:
     return Signer(key=membership.key, member=membership.member, chain_id=chain, record=record)
 
 
-def _engine(membership: Membership, ledger: Ledger, signer: Signer) -> Engine:
+def _engine(membership: Membership, storage: Storage, signer: Signer) -> Engine:
+    ledger, update = storage.ledger, signer.stored_update()
+    own = () if update is None else (update.statement.update_id,)
     return Engine(
         contract=membership.genesis.contract,
         state=ledger.state,
@@ -173,4 +175,5 @@ def _engine(membership: Membership, ledger: Ledger, signer: Signer) -> Engine:
         signer=signer,
         scheme=ED25519,
         proposals=ledger.load_proposals(ledger.head + 1),
+        lost_updates=[each for each in own if not storage.blobs.has(each)],
     )

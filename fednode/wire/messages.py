@@ -41,6 +41,8 @@ DECODABLE: Final[tuple[type[Encoded], ...]] = (
     consensus.BlocksMessage,
     consensus.ProposalRequestMessage,
     consensus.EvidenceMessage,
+    consensus.StatementsRequestMessage,
+    consensus.StatementsMessage,
     PullRequestMessage,
 )
 _CLASSES: Final[dict[int, type[Encoded]]] = {int(each.KIND): each for each in DECODABLE}

@@ -118,9 +118,9 @@ def test_a_crash_around_the_update_republishes_and_never_trains_again(
 
 
 def test_a_host_that_says_before_it_saves_is_caught_by_such_a_crash() -> None:
-    """The same crash, with the host's order of effects broken, makes two UPDATEs of one height."""
+    """The same crash, with the host's order of effects broken: its peers show it what it said."""
     world = World(SETTINGS, node_class=SaidFirst)
     world.start()
 
-    with publish_first(), pytest.raises(ViolationError, match="equivocation"):
+    with publish_first(), pytest.raises(ViolationError, match="said what it then forgot"):
         world.run_until(lambda: all(node.height >= 3 for node in world.nodes), within_ms=DECIDE_MS)

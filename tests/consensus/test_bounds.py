@@ -48,7 +48,7 @@ def test_proposals_of_views_long_past_are_forgotten_but_not_what_a_certificate_n
 def test_the_block_of_a_second_proposal_is_kept_only_when_a_certificate_names_it() -> None:
     """Rules P33, P34."""
     bench = Bench()
-    a, b = bench.block("A"), bench.block("B", listing=(0, 1, 2))
+    a, b = bench.block("A"), bench.block("B", is_other=True)
     first, second = (
         ProposalMessage(proposal=bench.signed_proposal(each, 0), block=each, certificate=())
         for each in (a, b)

@@ -136,7 +136,7 @@ def test_a_restart_starts_the_timers_anew() -> None:
     kinds = {kind for kind, _ in bench.timers()}
     bench.votes(PREPARE, 1, bytes(32), members=bench.others[:2])
 
-    assert kinds == {TimerKind.COLLECT, TimerKind.REBROADCAST}
+    assert kinds == {TimerKind.COLLECT, TimerKind.REBROADCAST, TimerKind.ASK}
     assert (TimerKind.PREPARE, 1) in bench.timers()
 
 

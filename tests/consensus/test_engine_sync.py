@@ -68,8 +68,8 @@ def test_who_does_not_answer_is_replaced_and_forgotten_until_it_speaks() -> None
 
 def test_received_blocks_are_committed_with_the_certificate_that_follows_each() -> None:
     """Rule P80: the next block's, and for the last one the one that came along."""
-    source = equal_chain(5)
     bench = started(chain=equal_chain(0))
+    source = equal_chain(5, silent=(bench.member,))
 
     bench.step(BlocksReceived(blocks=tuple(source.blocks), certificate=source.certificates[-1]))
 
@@ -81,9 +81,9 @@ def test_received_blocks_are_committed_with_the_certificate_that_follows_each() 
 
 def test_blocks_after_one_with_a_bad_certificate_are_dropped() -> None:
     """Rule P80: each is checked like one that was voted on here."""
-    source = equal_chain(3)
-    forged = replace(source.certificates[-1], signatures=(bytes(64),) * 4)
     bench = started(chain=equal_chain(0))
+    source = equal_chain(3, silent=(bench.member,))
+    forged = replace(source.certificates[-1], signatures=(bytes(64),) * 3)
 
     lines = bench.step(BlocksReceived(blocks=tuple(source.blocks), certificate=forged))
 

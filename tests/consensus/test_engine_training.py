@@ -22,7 +22,7 @@ def trained(bench: Bench, *, height: int = 1, base: bytes | None = None) -> tupl
 
 def empty_height(bench: Bench) -> None:
     """Let the others decide an EMPTY block."""
-    block = bench.chain.build(trainers=())
+    block = bench.chain.build(trainers=(), listing=bench.others)
     bench.propose(block, 0)
     bench.certify(bench.certificate(COMMIT, 0, block_id(block.header)))
 

@@ -95,7 +95,8 @@ def test_pending_evidence_is_said_again_each_period() -> None:
 def test_evidence_in_a_block_that_was_proposed_is_kept_if_the_block_is_not_decided() -> None:
     bench = started(leads=1)
     evidence = proof(bench.chain, bench.order[2])
-    block = bench.chain.build(evidence=(evidence,), view=0)
+    others = bench.others
+    block = bench.chain.build(evidence=(evidence,), view=0, listing=others, trainers=others)
     bench.propose(block, 0)
 
     bench.votes(COMMIT, 0, NIL)
@@ -109,7 +110,8 @@ def test_evidence_is_dropped_when_a_block_carried_it() -> None:
     liar = bench.others[0]
     evidence = proof(bench.chain, liar)
     hear(bench, evidence)
-    block = bench.chain.build(evidence=(evidence,))
+    others = bench.others
+    block = bench.chain.build(evidence=(evidence,), listing=others, trainers=others)
     bench.propose(block, 0)
 
     bench.certify(bench.certificate(COMMIT, 0, block_id(block.header)))

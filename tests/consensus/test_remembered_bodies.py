@@ -6,7 +6,8 @@ from consensus.effects import BlocksReceived, Publish, TimerKind, UpdateReceived
 from consensus.messages import HaveMessage
 from ledger.keys import sign
 from ledger.state import State
-from tests.support.consensus.bench import Bench
+from tests.support.consensus.bench import Bench, equal_contract
+from tests.support.ledger import stub_chain
 
 
 def announce(bench: Bench, state: State, trainer: int) -> None:
@@ -34,13 +35,14 @@ def test_a_body_of_an_older_model_is_not_listed_before_the_host_says_that_it_is_
     None
 ):
     """It may have been pruned; its trainer could stop every height by announcing it again."""
-    bench = Bench()
+    bench = Bench(chain=stub_chain(0, of=equal_contract(5)))
     bench.start()
     trainer = bench.others[0]
     bench.hold(trainer)
     for _ in range(4):
-        block = bench.chain.build(trainers=[t for t in bench.order if t != trainer])
-        bench.chain.add(block)
+        others = [each for each in bench.others if each != trainer]
+        block = bench.chain.build(trainers=others, listing=bench.others)
+        bench.chain.add(block, signing=bench.others)
         _decide(bench)
 
     announce(bench, bench.chain.state, trainer)
@@ -53,8 +55,8 @@ def test_a_body_that_an_empty_block_left_over_is_listed_under_its_new_header() -
     bench.start()
     trainer = bench.others[0]
     bench.hold(trainer)
-    block = bench.chain.build(trainers=[])
-    bench.chain.add(block)
+    block = bench.chain.build(trainers=[], listing=bench.others)
+    bench.chain.add(block, signing=bench.others)
     _decide(bench)
 
     announce(bench, bench.chain.state, trainer)

@@ -108,7 +108,7 @@ def test_two_haves_and_two_proposals_are_contradictions() -> None:
     """Rules P11 and P34."""
     bench = started()
     liar = bench.order[0]
-    a, b = bench.block("A"), bench.block("B", listing=(0, 1, 2))
+    a, b = bench.block("A"), bench.block("B", is_other=True)
 
     bench.have(liar, (0, 1))
     haves = bench.have(liar, (0,))
@@ -122,7 +122,7 @@ def test_two_haves_and_two_proposals_are_contradictions() -> None:
 def test_a_block_of_an_equivocating_proposer_is_kept_when_a_certificate_names_it() -> None:
     """Rules P33, P34: A came first, but the others decided B."""
     bench = started()
-    a, b = bench.block("A"), bench.block("B", listing=(0, 1, 2))
+    a, b = bench.block("A"), bench.block("B", is_other=True)
     bench.propose_and_check(a)
     bench.certify(bench.certificate(COMMIT, 0, block_id(b.header)))
 

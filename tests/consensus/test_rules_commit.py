@@ -123,7 +123,7 @@ def test_a_prepare_certificate_of_an_invalid_block_is_an_error_in_the_log() -> N
 def test_the_highest_prepare_certificate_seen_is_valid() -> None:
     """Rule P33: a higher one replaces it, a lower one does not."""
     bench = started()
-    a, b = bench.block("A"), bench.block("B", listing=(0, 1, 2))
+    a, b = bench.block("A"), bench.block("B", is_other=True)
 
     bench.certify(bench.certificate(PREPARE, 1, block_id(a.header)))
     bench.certify(bench.certificate(PREPARE, 0, block_id(b.header)))

@@ -88,7 +88,7 @@ def test_a_block_offered_again_with_an_older_certificate_does_not_break_the_lock
 def test_a_certificate_must_be_of_the_lock_s_view_or_later(valid_view: int, answer: str) -> None:
     """Rule P23: `locked_view <= valid_view`, equality included."""
     bench = started()
-    a, b = bench.block("A", view=1), bench.block("B", listing=(0, 1, 2))
+    a, b = bench.block("A", view=1), bench.block("B", is_other=True)
     bench.votes(COMMIT, 0, NIL)
     bench.propose_and_check(a, 1)
     bench.votes(PREPARE, 1, block_id(a.header))

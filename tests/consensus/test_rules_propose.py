@@ -94,11 +94,11 @@ def test_a_block_proposed_again_is_said_again_with_the_certificate_of_its_valid_
 def test_a_valid_block_that_is_not_held_is_fetched_and_a_fresh_one_is_offered_until_then() -> None:
     """Rule P33: pulled from the certificate's signers, one after another."""
     bench = started(leads=1)
-    a = bench.block("A")
-    certificate = bench.certificate(PREPARE, 0, block_id(a.header))
     bench.hold(0, 1, 2, 3)
     for other in bench.others:
         bench.have(other, (0, 1, 2, 3))
+    a = bench.block("A")
+    certificate = bench.certificate(PREPARE, 0, block_id(a.header))
 
     asked = bench.certify(certificate)
     again = bench.fire(TimerKind.FETCH, 1)
@@ -175,7 +175,7 @@ def test_a_certificate_of_the_very_view_is_no_reason_to_offer_its_block_in_it() 
 def test_a_held_block_is_not_offered_with_a_certificate_of_the_view_itself() -> None:
     """Rule P20: even when the proposer, for whatever reason, finds one before it proposed."""
     bench = started(leads=1)
-    a = bench.block("A", listing=(0, 1, 2))
+    a = bench.block("A", is_other=True)
     bench.propose_and_check(a)
     bench.votes(COMMIT, 0, NIL)
 

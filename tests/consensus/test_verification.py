@@ -135,7 +135,7 @@ def test_a_statement_of_another_chain_is_refused() -> None:
 
 def test_a_proposal_with_another_block_is_refused() -> None:
     bench = make_bench()
-    a, b = bench.block("A"), bench.block("B", listing=(0, 1, 2))
+    a, b = bench.block("A"), bench.block("B", is_other=True)
 
     with pytest.raises(DecodeError, match=r"not the one it names"):
         verified(bench, replace(proposal(bench, a), block=b))

@@ -201,7 +201,10 @@ class Checkers:
             self.proven.setdefault(effect.member, node.height + 1)
 
     def on_display(self, node: "Node", effect: Notice | Progress) -> None:
-        """Count the views that honest nodes entered."""
+        """Count the views that honest nodes entered; no record may lack what was said (P60)."""
+        is_told = isinstance(effect, Notice) and "record lacked" in effect.text
+        if is_told and node.member in self._honest and not node.has_lost_state:
+            raise ViolationError(f"record: member {node.member} said what it then forgot: {effect}")
         if isinstance(effect, Progress) and node.member in self._honest and effect.view > 0:
             self.views.add((effect.height, effect.view))
 

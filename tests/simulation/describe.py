@@ -9,6 +9,8 @@ from consensus.messages import (
     HaveMessage,
     ProposalMessage,
     ProposalRequestMessage,
+    StatementsMessage,
+    StatementsRequestMessage,
     StatusMessage,
     UpdateMessage,
     VoteMessage,
@@ -57,7 +59,12 @@ def _offer_text(message: HaveMessage | UpdateMessage | ProposalMessage) -> str:
 
 
 def _sync_text(
-    message: StatusMessage | BlocksRequestMessage | BlocksMessage | ProposalRequestMessage,
+    message: StatusMessage
+    | BlocksRequestMessage
+    | BlocksMessage
+    | ProposalRequestMessage
+    | StatementsRequestMessage
+    | StatementsMessage,
 ) -> str:
     match message:
         case StatusMessage():
@@ -68,6 +75,10 @@ def _sync_text(
             return f"BLOCKS {[block.header.height for block in message.blocks]}"
         case ProposalRequestMessage():
             return f"ASK PROPOSAL {short(message.request.statement.block_id)}"
+        case StatementsRequestMessage():
+            return f"ASK STATEMENTS by {message.request.signer}"
+        case StatementsMessage():
+            return f"STATEMENTS of {message.answer.statement.asker} by {message.answer.signer}"
 
 
 def vote_text(vote: Vote) -> str:

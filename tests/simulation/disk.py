@@ -1,5 +1,6 @@
 """What survives a crash: in memory for most seeds, in the ledger's real store for some."""
 
+from copy import copy
 from pathlib import Path
 from typing import Protocol
 
@@ -68,6 +69,15 @@ class MemoryDisk:
                 key=lambda saved: saved[0].statement.view,
             )
         )
+
+    def copied(self) -> "MemoryDisk":
+        """A copy of everything, as a backup makes it."""
+        copied = copy(self)
+        copied.bodies, copied.pushed = set(self.bodies), set(self.pushed)
+        copied._proposals = list(self._proposals)
+        copied._blocks = list(self._blocks)
+        copied._certificates = list(self._certificates)
+        return copied
 
     def append(self, block: Block, certificate: QuorumCertificate, state: State) -> None:
         self._blocks.append(block)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from tests.simulation.disk import Disk
 from tests.simulation.network import draw_cut
 
 if TYPE_CHECKING:
@@ -53,6 +54,15 @@ def light_fuse(world: "World", member: int, effects: int) -> None:
     """Crash a node after so many more effects: between any two of them."""
     if world.healed_at is None:
         world.nodes[member].fuse = effects
+
+
+def lose_state(world: "World", member: int, disk: Disk) -> None:
+    """Crash a node; it comes back with another disk: an empty one, or an old copy."""
+    node = world.nodes[member]
+    node.crash()
+    world.counts["lost_states"] += 1
+    node.has_lost_state = True
+    node.disk = disk
 
 
 def cut_power(world: "World") -> None:

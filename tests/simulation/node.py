@@ -80,6 +80,7 @@ class Node:
         self.fuse: int | None = None
         self.paused_until = 0
         self.is_gone = False
+        self.has_lost_state = False
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -317,7 +318,8 @@ class Node:
         self.world.send(self.member, target, message)
         if isinstance(message, UpdateMessage) and message.update.signer == self.member:
             body_id = message.update.statement.update_id
-            if (target, body_id) not in self.disk.pushed:
+            is_here = body_id in self.disk.bodies
+            if is_here and (target, body_id) not in self.disk.pushed:
                 self.disk.pushed.add((target, body_id))
                 self.world.send(self.member, target, BodyPush(body_id=body_id))
 

@@ -10,9 +10,11 @@ from consensus.effects import (
     Input,
     Persist,
     ProposalReceived,
+    Publish,
     SaveProposal,
     SetTimer,
     Started,
+    StatementsShown,
     Timer,
     TimerFired,
     TimerKind,
@@ -21,7 +23,13 @@ from consensus.effects import (
     VoteReceived,
 )
 from consensus.engine import Engine
-from consensus.record import INITIAL_RECORD, SafetyRecord
+from consensus.messages import (
+    Statements,
+    StatementsAnswer,
+    StatementsRequestMessage,
+    statements_hash,
+)
+from consensus.record import INITIAL_RECORD, SafetyRecord, SlotKind
 from consensus.signer import Signer
 from ledger.certificates import make_certificate
 from ledger.election import schedule
@@ -49,6 +57,8 @@ from tests.support.ledger import (
 )
 
 NOW_MS = 1_700_000_000_000
+ASKS = "ask all for own statements"
+NOTHING = Statements(updates=(), haves=(), proposals=(), votes=(), certificates=())
 PREPARE, COMMIT = Phase.PREPARE, Phase.COMMIT
 
 
@@ -57,9 +67,13 @@ def equal_contract(n: int = 4, *, training_rounds: int = 1_000_000) -> Contract:
     return contract(n, samples=[100] * n, training_rounds=training_rounds)
 
 
-def equal_chain(length: int) -> Chain:
-    """A chain of members with equal powers."""
-    return stub_chain(length, of=equal_contract())
+def equal_chain(length: int, *, silent: Iterable[int] = ()) -> Chain:
+    """A chain of members with equal powers, of whom some never signed anything."""
+    made = stub_chain(0, of=equal_contract())
+    speaking = [each for each in range(len(made.keys)) if each not in set(silent)]
+    for _ in range(length):
+        made.add(made.build(listing=speaking, trainers=speaking), signing=speaking)
+    return made
 
 
 class Bench:
@@ -92,6 +106,7 @@ class Bench:
         self.keys = self.chain.keys
         self.now_ms = NOW_MS
         self.record = record
+        self.lost_updates: tuple[bytes, ...] = ()
         self.saved: list[tuple[Signed[Proposal], Block]] = list(proposals)
         self.names: dict[bytes, str] = {NIL: "nil"}
         self.effects: tuple[Effect, ...] = ()
@@ -114,6 +129,7 @@ class Bench:
             signer=signer,
             scheme=STUB_SCHEME,
             proposals=tuple(self.saved),
+            lost_updates=self.lost_updates,
         )
 
     def restart(self) -> tuple[str, ...]:
@@ -136,7 +152,50 @@ class Bench:
         return tuple(line for line in lines if line)
 
     def start(self) -> tuple[str, ...]:
-        return self.step(Started())
+        """Start; all others answer at once that they saw nothing of this node (rule P60).
+
+        Returns the lines of what it does then, and after them what it said while it asked.
+        """
+        asked = self.step(Started())
+        effects = self.effects
+        lines = self.answer()
+        self.effects += effects
+        return (*lines, *(line for line in asked if line != ASKS))
+
+    def answer(
+        self, members: Iterable[int] | None = None, *, shown: Statements = NOTHING
+    ) -> tuple[str, ...]:
+        """Members, all others unless told, answer the newest question of this node."""
+        requests = [
+            each.message.request.statement
+            for each in self.history
+            if isinstance(each, Publish) and isinstance(each.message, StatementsRequestMessage)
+        ]
+        lines: tuple[str, ...] = ()
+        effects: tuple[Effect, ...] = ()
+        members = self.others if members is None else members
+        for member in members if requests else ():
+            lines += self.step(self.answered(member, requests[-1].counter, shown=shown))
+            effects += self.effects
+        self.effects = effects
+        return lines
+
+    def answered(
+        self,
+        member: int,
+        counter: int,
+        *,
+        height: int | None = None,
+        shown: Statements = NOTHING,
+    ) -> StatementsShown:
+        """The answer of a member, with what it saw of this node."""
+        answer = StatementsAnswer(
+            asker=self.member,
+            counter=counter,
+            height=self.height if height is None else height,
+            statements_hash=statements_hash(shown),
+        )
+        return StatementsShown(answer=self.verified(self.sign(answer, member)), statements=shown)
 
     def fire(self, kind: TimerKind, view: int = 0) -> tuple[str, ...]:
         return self.step(TimerFired(timer=Timer(kind=kind, height=self.engine.height, view=view)))
@@ -216,11 +275,32 @@ class Bench:
 
     # --- values ---------------------------------------------------------------------------------
 
-    def block(self, name: str, *, view: int = 0, listing: Iterable[int] | None = None) -> Block:
-        """A valid block of a view, shown under `name`; other `listing`s give other blocks."""
-        block = self.chain.build(view=view, listing=listing)
+    def block(
+        self,
+        name: str,
+        *,
+        view: int = 0,
+        listing: Iterable[int] | None = None,
+        is_other: bool = False,
+    ) -> Block:
+        """A valid block of a view, shown under `name`; with `is_other` it has other results.
+
+        It carries HAVE and UPDATE of the engine's member only if the engine signed them.
+        """
+        if listing is None:
+            listing = self._unless_unsigned(SlotKind.HAVE)
+        block = self.chain.build(
+            view=view,
+            listing=listing,
+            trainers=self._unless_unsigned(SlotKind.UPDATE),
+            outliers=self.others[:1] if is_other else (),
+        )
         self.names[block_id(block.header)] = name
         return block
+
+    def _unless_unsigned(self, kind: SlotKind) -> tuple[int, ...] | None:
+        slot = self.record.slot(kind)
+        return None if slot is not None and slot.height == self.height else self.others
 
     def update(self, trainer: int) -> Signed[UpdateHeader]:
         return update(self.contract, self.state, trainer, self.keys[trainer])

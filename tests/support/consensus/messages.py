@@ -27,6 +27,8 @@ from consensus.messages import (
     Message,
     ProposalMessage,
     ProposalRequestMessage,
+    StatementsMessage,
+    StatementsRequestMessage,
     StatusMessage,
     UpdateMessage,
     VoteMessage,
@@ -99,6 +101,8 @@ def _shown_other_message(message: Message) -> str:
         ),
         EvidenceMessage: "EVIDENCE {0.evidence.first.signer}",
         ProposalRequestMessage: "ask {0.request.statement.responder} for a block",
+        StatementsRequestMessage: "ask all for own statements",
+        StatementsMessage: "show {0.answer.statement.asker} its statements",
     }
     if isinstance(message, HaveMessage):
         return f"HAVE {len(message.have.statement.entries)}"
