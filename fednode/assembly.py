@@ -11,6 +11,7 @@ from typing import Final, Self
 from consensus.engine import Engine
 from consensus.record import INITIAL_RECORD, SafetyRecord
 from consensus.signer import Signer
+from fednode.channel_store import ChannelStore
 from fednode.chores import Chores, Household
 from fednode.clock import Clock
 from fednode.events import EventSink
@@ -18,6 +19,7 @@ from fednode.exchange import BodyExchange, ExchangeParts
 from fednode.founding.membership import Membership
 from fednode.inbox import MessageInbox
 from fednode.journal import Journal
+from fednode.key_exchange import KeyExchange, KeyExchangeParts
 from fednode.node import Node, NodeParts
 from fednode.outbox import Outbox
 from fednode.own_training import Trainer
@@ -29,6 +31,7 @@ from fednode.wire.counters import Counters
 from fednode.wire.envelope import Keyring, seal
 from fednode.wire.line import Line
 from fednode.wire.pull import PullLimits
+from fednode.wire.sender_keys import SenderKeys
 from fednode.wire.topics import topics_of
 from ledger.blobs import Blobs
 from ledger.encoding import decode
@@ -55,19 +58,19 @@ class Storage:
 
     def __init__(self, folder: Path, genesis: Genesis, initial_model: bytes) -> None:
         self._stack = ExitStack()
-        self._folder = folder
+        self.folder = folder
         self._genesis = genesis
         self._initial_model = initial_model
 
     def __enter__(self) -> Self:
         """Lock the folder and open or make what is in it."""
         with ExitStack() as stack:
-            stack.enter_context(FolderLock(self._folder))
-            self.blobs = Blobs(self._folder / BLOBS_NAME)
+            stack.enter_context(FolderLock(self.folder))
+            self.blobs = Blobs(self.folder / BLOBS_NAME)
             self.blobs.put(self._initial_model)
-            is_new = not (self._folder / DATABASE_NAME).exists()
+            is_new = not (self.folder / DATABASE_NAME).exists()
             begin = Ledger.create if is_new else Ledger.open
-            self.ledger = stack.enter_context(begin(self._folder, genesis=self._genesis))
+            self.ledger = stack.enter_context(begin(self.folder, genesis=self._genesis))
             self._stack = stack.pop_all()
         return self
 
@@ -103,34 +106,37 @@ class Surroundings:
 def build_node(membership: Membership, storage: Storage, around: Surroundings) -> Node:
     """Return a node at the state of its ledger, ready to `run`."""
     contract = membership.genesis.contract
-    chain = chain_id(contract)
-    keyring = Keyring(membership.network_key)
     counters = Counters()
-    signer = _signer(membership, storage.ledger, chain)
+    signer = _signer(membership, storage.ledger, chain_id(contract))
     roster = Roster(contract, storage.ledger.state)
-    line = Line(
-        own=membership.member,
-        transport=around.transport,
-        topics=topics_of(chain),
-        seal=partial(seal, keyring=keyring, nonce_source=os.urandom),
+    line = _line(membership, around.transport)
+    keys = _sender_keys(membership, counters)
+    exchange_parts = ExchangeParts(
+        line=line,
+        blobs=storage.blobs,
+        sign=signer.sign_request,
+        can_read=keys.can_read,
+        clock=around.clock,
+        counters=counters,
+        receiver_limits=ReceiverLimits(body_bytes=contract.limits.body_bytes_max),
+        pull_limits=PullLimits(),
     )
-    exchange = BodyExchange(
-        ExchangeParts(
-            line=line,
-            blobs=storage.blobs,
-            sign=signer.sign_request,
-            clock=around.clock,
-            counters=counters,
-            receiver_limits=ReceiverLimits(body_bytes=contract.limits.body_bytes_max),
-            pull_limits=PullLimits(),
-        )
+    sender = BodySender(
+        line=line, blobs=storage.blobs, keys=keys, clock=around.clock, counters=counters
     )
-    sender = BodySender(line=line, blobs=storage.blobs, clock=around.clock, counters=counters)
+    key_parts = KeyExchangeParts(
+        keys=keys,
+        store=ChannelStore(storage.folder, membership.key),
+        roster=roster,
+        outbox=Outbox(line),
+        signer=signer,
+        clock=around.clock,
+    )
     household = Household(
         member=membership.member,
         roster=roster,
         blobs=storage.blobs,
-        exchange=exchange,
+        exchange=BodyExchange(exchange_parts),
         sender=sender,
         trainer=around.trainer if contract.members[membership.member].is_trainer else None,
         keep_heights=around.keep_heights,
@@ -142,9 +148,15 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
             ledger=storage.ledger,
             roster=roster,
             line=line,
-            inbox=MessageInbox(roster=roster, keyring=keyring, counters=counters),
-            outbox=Outbox(line),
-            exchange=exchange,
+            inbox=MessageInbox(
+                roster=roster,
+                keyring=Keyring(membership.network_key),
+                sender_keys=keys,
+                counters=counters,
+            ),
+            outbox=key_parts.outbox,
+            key_exchange=KeyExchange(key_parts),
+            exchange=household.exchange,
             sender=sender,
             chores=Chores(household),
             clock=around.clock,
@@ -156,6 +168,25 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
 def make_journal(folder: Path, events: EventSink) -> Journal:
     """Return the journal of a node whose folder is `folder`."""
     return Journal(events=events, contradictions=folder / CONTRADICTIONS_NAME)
+
+
+def _line(membership: Membership, transport: Transport) -> Line:
+    keyring = Keyring(membership.network_key)
+    return Line(
+        own=membership.member,
+        transport=transport,
+        topics=topics_of(chain_id(membership.genesis.contract)),
+        seal=partial(seal, keyring=keyring, nonce_source=os.urandom),
+    )
+
+
+def _sender_keys(membership: Membership, counters: Counters) -> SenderKeys:
+    return SenderKeys(
+        own_member=membership.member,
+        ask_period_ms=membership.genesis.contract.timeouts.rebroadcast_ms,
+        counters=counters,
+        nonce_source=os.urandom,
+    )
 
 
 def _signer(membership: Membership, ledger: Ledger, chain: bytes) -> Signer:

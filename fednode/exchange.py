@@ -58,6 +58,7 @@ class ExchangeParts:
         line: Reaches the other members; packets go by the bulk lane.
         blobs: Where complete bodies are durable.
         sign: Signs a request of this member.
+        can_read: Whether answers of a member would open here (rule P90).
         clock: Monotonic time for waits.
         counters: Where refused packets and requests are counted.
         receiver_limits: Bounds on incomplete bodies.
@@ -67,6 +68,7 @@ class ExchangeParts:
     line: Line
     blobs: Blobs
     sign: Callable[[PullRequest], Signed[PullRequest]]
+    can_read: Callable[[int], bool]
     clock: Clock
     counters: Counters
     receiver_limits: ReceiverLimits
@@ -83,7 +85,10 @@ class BodyExchange:
             body_id_of=body_id, limits=parts.receiver_limits, counters=parts.counters
         )
         self._planner = PullPlanner(
-            own_member=parts.line.own, limits=parts.pull_limits, first_counter=parts.clock.now_ms()
+            own_member=parts.line.own,
+            limits=parts.pull_limits,
+            first_counter=parts.clock.now_ms(),
+            can_read=parts.can_read,
         )
         self._wanted: dict[bytes, Wanted] = {}
         self._waiting: dict[bytes, asyncio.Future[None]] = {}

@@ -2,6 +2,7 @@
 
 import logging
 from collections import OrderedDict
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, TypeAlias
 
@@ -9,18 +10,43 @@ from consensus.effects import Input
 from consensus.verification import verify_message
 from fednode.roster import Roster
 from fednode.transport.base import PAYLOAD_BYTES_WISH
+from fednode.wire.channels import Channel, SenderBox
 from fednode.wire.counters import Counters
 from fednode.wire.envelope import Keyring, Opened, open_envelope
-from fednode.wire.messages import PullRequestMessage, decode_plaintext
-from fednode.wire.packets import BodyPacket, PullRequest
+from fednode.wire.messages import (
+    ChannelMessage,
+    PullRequestMessage,
+    SenderMessage,
+    decode_plaintext,
+    is_inner_envelope,
+)
+from fednode.wire.packets import BodyPacket, PullRequest, decode_packet
+from fednode.wire.sender_keys import SenderKeys
 from ledger.errors import CertificateError, DecodeError, SignatureError
-from ledger.keys import ED25519, SignatureScheme, Verified, verify
+from ledger.keys import ED25519, SignatureScheme, Signed, StatementT, Verified, verify
 
 logger = logging.getLogger(__name__)
 
 SEEN_MAX: Final = 16_384
 """Digests of received payloads that are remembered, newest last."""
-Arrival: TypeAlias = Input | Verified[PullRequest] | tuple[BodyPacket, int | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrivedPacket:
+    """A packet of a body, and the member that sent it if it is an answer to this node alone."""
+
+    packet: BodyPacket
+    sender: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyNews:
+    """What a member said about its keys."""
+
+    statement: Verified[Channel] | Verified[SenderBox]
+
+
+Arrival: TypeAlias = Input | Verified[PullRequest] | KeyNews | ArrivedPacket
 
 
 class MessageInbox:
@@ -29,6 +55,7 @@ class MessageInbox:
     Args:
         roster: Knows the members and their keys.
         keyring: Keys under which envelopes may be sealed.
+        sender_keys: Open what is sealed besides, for members only: packets of bodies.
         counters: Where refused messages are counted by reason.
         scheme: How signatures are checked.
     """
@@ -38,11 +65,13 @@ class MessageInbox:
         *,
         roster: Roster,
         keyring: Keyring,
+        sender_keys: SenderKeys,
         counters: Counters,
         scheme: SignatureScheme = ED25519,
     ) -> None:
         self._roster = roster
         self._keyring = keyring
+        self._sender_keys = sender_keys
         self._counters = counters
         self._scheme = scheme
         self._seen: OrderedDict[bytes, None] = OrderedDict()
@@ -84,26 +113,38 @@ class MessageInbox:
             self._seen.popitem(last=False)
         return False
 
-    def _read(self, opened: Opened) -> Arrival:
+    def _read(self, opened: Opened) -> Arrival | None:
+        if is_inner_envelope(opened.plaintext):
+            return self._read_packet(opened.plaintext)
         message = decode_plaintext(opened.plaintext)
-        if isinstance(message, BodyPacket):
-            return message, opened.owner
-        if isinstance(message, PullRequestMessage):
-            return self._verify_request(message)
-        roster = self._roster
-        return verify_message(
-            message,
-            contract=roster.contract,
-            chain_id=roster.state.chain_id,
-            scheme=self._scheme,
-        )
+        match message:
+            case PullRequestMessage(request=request):
+                return self._verified(request)
+            case ChannelMessage(channel=channel):
+                return KeyNews(statement=self._verified(channel))
+            case SenderMessage(sender=sender):
+                return KeyNews(statement=self._verified(sender))
+            case _:
+                roster = self._roster
+                return verify_message(
+                    message,
+                    contract=roster.contract,
+                    chain_id=roster.state.chain_id,
+                    scheme=self._scheme,
+                )
 
-    def _verify_request(self, message: PullRequestMessage) -> Verified[PullRequest]:
-        members, signer = self._roster.contract.members, message.request.signer
+    def _read_packet(self, envelope: bytes) -> ArrivedPacket | None:
+        opened = self._sender_keys.open(envelope)
+        if opened is None:
+            return None
+        return ArrivedPacket(packet=decode_packet(opened.plaintext), sender=opened.owner)
+
+    def _verified(self, signed: Signed[StatementT]) -> Verified[StatementT]:
+        members, signer = self._roster.contract.members, signed.signer
         if signer >= len(members):
             raise SignatureError(f"expected a member below {len(members)}, got {signer}")
         return verify(
-            message.request,
+            signed,
             members[signer].public_key,
             chain_id=self._roster.state.chain_id,
             scheme=self._scheme,

@@ -22,8 +22,9 @@ from fednode.chores import Chores
 from fednode.clock import Clock
 from fednode.errors import NodeError
 from fednode.exchange import BodyExchange
-from fednode.inbox import MessageInbox
+from fednode.inbox import ArrivedPacket, KeyNews, MessageInbox
 from fednode.journal import Journal
+from fednode.key_exchange import KeyExchange
 from fednode.outbox import Outbox
 from fednode.roster import Roster
 from fednode.sending import BodySender
@@ -31,7 +32,6 @@ from fednode.timers import Timers
 from fednode.transport.base import Connected, Lane
 from fednode.transport.errors import TransportError
 from fednode.wire.line import Line
-from fednode.wire.packets import BodyPacket
 from ledger.encoding import encode
 from ledger.errors import StorageError
 from ledger.keys import Verified
@@ -51,6 +51,7 @@ class NodeParts:
         line: Reaches the other members; its transport is entered and left by `Node.run`.
         inbox: Opens and verifies what arrives.
         outbox: Sends messages.
+        key_exchange: Sees to it that members, and they alone, can read bodies.
         exchange: Gets bodies.
         sender: Hands bodies out.
         chores: Trains, builds, checks, fetches: everything that takes time.
@@ -64,6 +65,7 @@ class NodeParts:
     line: Line
     inbox: MessageInbox
     outbox: Outbox
+    key_exchange: KeyExchange
     exchange: BodyExchange
     sender: BodySender
     chores: Chores
@@ -94,6 +96,7 @@ class Node:
             async with self._parts.line.transport:
                 await self._subscribe()
                 self._background(self._parts.outbox.run(), "outbox")
+                self._parts.key_exchange.start(self._spawn)
                 self._parts.exchange.start(self._spawn)
                 self._background(self._read_events(), "connection events")
                 self._background(self._read_packets(), "packets")
@@ -145,6 +148,7 @@ class Node:
             case fx.CommitBlock(block=block, certificate=certificate, state=state):
                 self._parts.ledger.append(block, certificate, state)
                 self._parts.roster.follow(state)
+                self._parts.key_exchange.on_commit()
                 self._timers.cancel_through(block.header.height)
                 self._parts.chores.on_commit(block, certificate, state)
                 self._parts.journal.committed(block, certificate, state)
@@ -197,8 +201,10 @@ class Node:
             match arrival:
                 case None:
                     continue
-                case (BodyPacket() as part, sender):
+                case ArrivedPacket(packet=part, sender=sender):
                     self._parts.exchange.on_packet(part, sender=sender)
+                case KeyNews(statement=statement):
+                    self._parts.key_exchange.on_statement(statement)
                 case Verified() as request:
                     self._parts.sender.answer(request, self._spawn)
                 case _:

@@ -5,12 +5,12 @@ import logging
 from collections import deque
 from typing import Final
 
-from consensus.messages import BlocksMessage, Message, StatusMessage
+from consensus.messages import BlocksMessage, StatusMessage
 from fednode.transport.base import Lane
 from fednode.transport.errors import TransportError
 from fednode.wire.envelope import ENVELOPE_OVERHEAD_BYTES
 from fednode.wire.line import Line
-from fednode.wire.messages import encode_plaintext
+from fednode.wire.messages import Encoded, encode_plaintext
 
 logger = logging.getLogger(__name__)
 
@@ -30,19 +30,19 @@ class Outbox:
 
     def __init__(self, line: Line) -> None:
         self._line = line
-        self._waiting: deque[tuple[str, Message]] = deque(maxlen=WAITING_MAX)
+        self._waiting: deque[tuple[str, Encoded]] = deque(maxlen=WAITING_MAX)
         self._came = asyncio.Event()
         self._blocks: dict[int, BlocksMessage] = {}
         self._blocks_came = asyncio.Event()
 
-    def publish(self, message: Message) -> None:
+    def publish(self, message: Encoded) -> None:
         """Queue a message to all members."""
         is_status = isinstance(message, StatusMessage)
         topics = self._line.topics
         topic = topics.status(self._line.own) if is_status else topics.control
         self._queue(topic, message)
 
-    def send(self, member: int, message: Message) -> None:
+    def send(self, member: int, message: Encoded) -> None:
         """Queue a message to one member; blocks go by the bulk lane, if it waits for none yet."""
         if isinstance(message, BlocksMessage):
             self._blocks.setdefault(member, message)
@@ -54,7 +54,7 @@ class Outbox:
         """Return whether blocks for a member are still on their way."""
         return member in self._blocks
 
-    def fits(self, message: Message) -> bool:
+    def fits(self, message: Encoded) -> bool:
         """Return whether the broker carries a message of this size in one packet."""
         room = self._line.transport.payload_bytes_max - ENVELOPE_OVERHEAD_BYTES
         return len(encode_plaintext(message)) <= room
@@ -83,11 +83,11 @@ class Outbox:
                 await self._hand_over(topic, message, Lane.BULK)
                 del self._blocks[member]
 
-    def _queue(self, topic: str, message: Message) -> None:
+    def _queue(self, topic: str, message: Encoded) -> None:
         self._waiting.append((topic, message))
         self._came.set()
 
-    async def _hand_over(self, topic: str, message: Message, lane: Lane) -> None:
+    async def _hand_over(self, topic: str, message: Encoded, lane: Lane) -> None:
         payload = self._line.seal(encode_plaintext(message))
         if len(payload) > self._line.transport.payload_bytes_max:
             logger.error(

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from fednode.clock import Clock
 from fednode.spawning import Spawn
@@ -13,6 +14,7 @@ from fednode.wire.counters import Counters
 from fednode.wire.line import Line
 from fednode.wire.packets import BodyPacket, PullRequest, cut, leaf_hashes, packet_granules
 from fednode.wire.push import push_packets
+from fednode.wire.sender_keys import SenderKeys
 from ledger.blobs import Blobs
 from ledger.errors import StorageError
 from ledger.keys import Verified
@@ -29,12 +31,16 @@ class BodySender:
     Args:
         line: Reaches the other members; packets go by the bulk lane.
         blobs: Where the bodies are.
+        keys: Seal bodies for the members alone.
         clock: Monotonic time for the bounds per requester.
         counters: Where refused requests are counted.
     """
 
-    def __init__(self, *, line: Line, blobs: Blobs, clock: Clock, counters: Counters) -> None:
+    def __init__(
+        self, *, line: Line, blobs: Blobs, keys: SenderKeys, clock: Clock, counters: Counters
+    ) -> None:
         self._line = line
+        self._keys = keys
         self._blobs = blobs
         self._clock = clock
         self._counters = counters
@@ -48,7 +54,7 @@ class BodySender:
             return False
         leaves = await asyncio.to_thread(leaf_hashes, content)
         packets = cut(content, body, granules=self._granules(), leaves=leaves)
-        return await self._publish(self._line.topics.bodies, packets)
+        return await self._publish(self._line.topics.bodies, packets, self._keys.seal_push)
 
     def answer(self, request: Verified[PullRequest], spawn: Spawn) -> None:
         """Send a member the part of a body that it asks for, after what it asked for before."""
@@ -70,6 +76,9 @@ class BodySender:
         del self._requests[requester]
 
     async def _answer(self, request: PullRequest, requester: int) -> None:
+        if not self._keys.has_given(requester):
+            self._counters.add("pull_without_keys")
+            return
         body = request.body_id
         body_bytes = self._blobs.size(body)
         if not body_bytes:
@@ -86,7 +95,8 @@ class BodySender:
             return
         leaves = await asyncio.to_thread(leaf_hashes, content)
         packets = cut(content, body, granules=self._granules(), ranges=ranges, leaves=leaves)
-        await self._publish(self._line.topics.answers(requester), packets)
+        seal = partial(self._keys.seal_answer, member=requester)
+        await self._publish(self._line.topics.answers(requester), packets, seal)
 
     async def _read(self, body: bytes) -> bytes | None:
         # Nothing is signed for what others ask for: whoever needs the body here stops the node.
@@ -96,9 +106,16 @@ class BodySender:
             logger.warning("a body cannot be sent: %s", error)
             return None
 
-    async def _publish(self, topic: str, packets: Iterable[BodyPacket]) -> bool:
+    async def _publish(
+        self, topic: str, packets: Iterable[BodyPacket], seal: Callable[[bytes], bytes]
+    ) -> bool:
+        """Seal packets for the members that may read them, and that for the broker (rule P90)."""
+
+        def sealed(packet: bytes) -> bytes:
+            return self._line.seal(seal(packet))
+
         try:
-            await push_packets(self._line.transport, topic, packets, seal=self._line.seal)
+            await push_packets(self._line.transport, topic, packets, seal=sealed)
         except TransportError as error:
             logger.info("a body stays to be pulled: %s", error)
             return False

@@ -8,6 +8,7 @@ a forgotten signature check is a type error.
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
 from typing import ClassVar, Final, Generic, Protocol, TypeVar
 
 import nacl.bindings
@@ -89,11 +90,16 @@ class SecretKey:
         if len(seed) != SEED_BYTES:
             raise SignatureError(f"expected a seed of {SEED_BYTES} bytes, got {len(seed)}")
         self._key = nacl.signing.SigningKey(seed)
+        self._seed = seed
 
     @property
     def public_key(self) -> bytes:
         """The 32 public bytes that the contract lists."""
         return bytes(self._key.verify_key)
+
+    def derived(self, purpose: str) -> bytes:
+        """Return 32 bytes that only the holder of this key can know, others for each purpose."""
+        return blake2b(purpose.encode(), key=self._seed, digest_size=32).digest()
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte Ed25519 signature over `message`."""

@@ -16,8 +16,7 @@ from fednode.events import Plain
 from fednode.testnet.observations import Observations
 from fednode.transport.base import Lane, Packet, Transport
 from fednode.wire.envelope import Keyring, open_envelope
-from fednode.wire.messages import PullRequestMessage, decode_plaintext
-from fednode.wire.packets import BodyPacket
+from fednode.wire.messages import WireMessage, decode_plaintext, is_inner_envelope
 from fednode.wire.topics import Topics
 from ledger.errors import DecodeError
 
@@ -109,11 +108,13 @@ class Recorder:
         )
         try:
             opened = open_envelope(packet.payload, self._keyring)
+            if is_inner_envelope(opened.plaintext):
+                return  # Rule P90: bodies are for members alone.
             message = decode_plaintext(opened.plaintext)
         except DecodeError:
             self.unopened += 1
             return
-        if not isinstance(message, BodyPacket | PullRequestMessage):
+        if not isinstance(message, WireMessage):
             self._observations.hear(message)
 
 

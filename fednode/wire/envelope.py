@@ -32,12 +32,12 @@ _KEY_ID_TAG = b"fednode/keyid/1\x00"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkKey:
-    """A symmetric key: the network key of Rule P90, or the sender key of one member.
+    """A symmetric key: the network key of Rule P90, or a key of one member's bodies.
 
     Attributes:
         key: 32 random bytes; never shown.
-        owner: Number of the member whose sender key this is; None for the network key, which every
-            member has and which therefore names nobody.
+        owner: Number of the only member besides this node that has the key; None for a key that
+            more members have and that therefore names nobody.
     """
 
     key: bytes = field(repr=False)

@@ -1,11 +1,13 @@
-"""The plaintext of an envelope: a message of consensus, a pull request, or a packet of a body."""
+"""The plaintext of an envelope: a message, or an envelope with a packet of a body (rule P90)."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Final, TypeAlias
 
 from consensus import messages as consensus
-from fednode.wire.packets import BodyPacket, PullRequest, decode_packet, encode_packet
+from fednode.wire.channels import Channel, SenderBox
+from fednode.wire.envelope import ENVELOPE_VERSION
+from fednode.wire.packets import PullRequest
 from ledger.encoding import decode, encode_as
 from ledger.errors import DecodeError
 from ledger.keys import Signed
@@ -15,6 +17,8 @@ class WireKind(IntEnum):
     """First item of the messages that only the transport needs."""
 
     PULL_REQUEST = 64
+    CHANNEL = 65
+    SENDER = 66
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +30,26 @@ class PullRequestMessage:
     request: Signed[PullRequest]
 
 
-Encoded: TypeAlias = consensus.Message | PullRequestMessage
-Plaintext: TypeAlias = Encoded | BodyPacket
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelMessage:
+    """A member's signed key for others to box theirs to; it asks for theirs (rule P90)."""
+
+    KIND: ClassVar[WireKind] = WireKind.CHANNEL
+
+    channel: Signed[Channel]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SenderMessage:
+    """A member's signed and boxed keys for one other (rule P90)."""
+
+    KIND: ClassVar[WireKind] = WireKind.SENDER
+
+    sender: Signed[SenderBox]
+
+
+WireMessage: TypeAlias = PullRequestMessage | ChannelMessage | SenderMessage
+Encoded: TypeAlias = consensus.Message | WireMessage
 
 DECODABLE: Final[tuple[type[Encoded], ...]] = (
     consensus.UpdateMessage,
@@ -44,27 +66,29 @@ DECODABLE: Final[tuple[type[Encoded], ...]] = (
     consensus.StatementsRequestMessage,
     consensus.StatementsMessage,
     PullRequestMessage,
+    ChannelMessage,
+    SenderMessage,
 )
 _CLASSES: Final[dict[int, type[Encoded]]] = {int(each.KIND): each for each in DECODABLE}
 _SHORT_ARRAYS: Final = range(0x90, 0xA0)
-_PACKET_START: Final = b"FNB1"
 
 
-def encode_plaintext(message: Plaintext) -> bytes:
+def encode_plaintext(message: Encoded) -> bytes:
     """Return the bytes that an envelope seals."""
-    if isinstance(message, BodyPacket):
-        return encode_packet(message)
     return encode_as(type(message), message)
 
 
-def decode_plaintext(data: bytes) -> Plaintext:
+def is_inner_envelope(data: bytes) -> bool:
+    """Return whether an envelope held another one; only packets of bodies are sealed so."""
+    return data[:1] == bytes([ENVELOPE_VERSION])
+
+
+def decode_plaintext(data: bytes) -> Encoded:
     """Read what an envelope held.
 
     Raises:
-        DecodeError: If it is neither a message, a pull request nor a packet of a body.
+        DecodeError: If it is no message.
     """
-    if data.startswith(_PACKET_START):
-        return decode_packet(data)
     # A message is a short array that starts with its kind: two bytes tell which class reads it.
     is_short_array = len(data) > 1 and data[0] in _SHORT_ARRAYS
     message_class = _CLASSES.get(data[1]) if is_short_array else None

@@ -5,7 +5,7 @@ holders named in HAVEs; at least one of them is honest (Theorem B of Rule P12). 
 name and a bound (Rule P93).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fednode.wire.packets import (
@@ -20,6 +20,7 @@ from fednode.wire.packets import (
 WHOLE_BODY = (GranuleRange(first=0, count=GRANULES_MAX),)
 
 ROOM_WAIT_MS = 50
+"""Until the next look whether there is room for a request, or a key for its answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +93,19 @@ class PullPlanner:
         own_member: This node's number; it never asks itself.
         limits: Waits and sizes.
         first_counter: Above every counter used before a restart; milliseconds of the wall clock do.
+        can_read: Whether a member's keys are here; what others send does not open (rule P90).
     """
 
-    def __init__(self, *, own_member: int, limits: PullLimits, first_counter: int) -> None:
+    def __init__(
+        self,
+        *,
+        own_member: int,
+        limits: PullLimits,
+        first_counter: int,
+        can_read: Callable[[int], bool],
+    ) -> None:
         self._own = own_member
+        self._can_read = can_read
         self._limits = limits
         self._counter = first_counter
         self._wants: dict[bytes, _Want] = {}
@@ -205,11 +215,17 @@ class PullPlanner:
 
     def _request(self, body_id: bytes, want: _Want, now_ms: int) -> PullRequest | None:
         limits = self._limits
-        able = [each for each in want.responders if each not in want.missing.refused]
+        able = [
+            each
+            for each in want.responders
+            if each not in want.missing.refused and self._can_read(each)
+        ]
         rounds = want.turn // max(1, len(able))
         wait_ms = min(limits.answer_timeout_ms << min(rounds, 16), limits.backoff_max_ms)
         want.due_ms = now_ms + wait_ms
         if not able:
+            if len(want.missing.refused) < len(want.responders):
+                want.due_ms = now_ms + ROOM_WAIT_MS
             return None
         responder = able[want.turn % len(able)]
         ranges = _first_bytes(want.missing.ranges or want.whole, self._room(responder, now_ms))

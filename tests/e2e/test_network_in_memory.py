@@ -19,6 +19,7 @@ from ledger.keys import sign
 from ledger.records import BlockKind, block_id
 from ledger.state import initial_state
 from tests.support.network import TEST_TIMEOUTS, Peer, found_network, run_network
+from tests.support.sender_keys import not_entered
 
 TRAINING_ROUNDS = 4
 SPEC = DataSpec(source="sklearn:breast_cancer", split="iid", sites=4, test_fraction=0.2)
@@ -123,6 +124,7 @@ def test_a_message_sealed_under_another_key_is_dropped_and_counted(tmp_path: Pat
     inbox = MessageInbox(
         roster=Roster(contract, initial_state(contract)),
         keyring=Keyring(membership.network_key),
+        sender_keys=not_entered(0),
         counters=counters,
     )
     status = Status(height=0, block_id=bytes(32), sequence=1)

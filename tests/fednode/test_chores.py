@@ -29,6 +29,7 @@ from ledger.records import BlockKind, Results
 from ledger.state import initial_state
 from tests.support.ledger import contract, keys, update
 from tests.support.network import HeightWatch
+from tests.support.sender_keys import entered
 
 CONTRACT = contract(4)
 CHAIN = chain_id(CONTRACT)
@@ -56,6 +57,7 @@ class House:
             line=line,
             blobs=self.blobs,
             sign=lambda request: sign(request, KEYS[OWN], signer=OWN, chain_id=CHAIN),
+            can_read=range(4).__contains__,
             clock=clock,
             counters=counters,
             receiver_limits=ReceiverLimits(),
@@ -66,7 +68,13 @@ class House:
             roster=Roster(CONTRACT, STATE),
             blobs=self.blobs,
             exchange=BodyExchange(parts),
-            sender=BodySender(line=line, blobs=self.blobs, clock=clock, counters=counters),
+            sender=BodySender(
+                line=line,
+                blobs=self.blobs,
+                keys=entered(OWN, range(4)),
+                clock=clock,
+                counters=counters,
+            ),
             trainer=None,
             keep_heights=0,
             journal=Journal(events=self.watch, contradictions=folder / "contradictions"),

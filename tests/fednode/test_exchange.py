@@ -74,6 +74,7 @@ def exchange(folder: Path, blobs: Blobs | None = None) -> tuple[BodyExchange, Bl
         line=line,
         blobs=blobs,
         sign=signed,
+        can_read=range(4).__contains__,
         clock=StoppedClock(),
         counters=Counters(),
         receiver_limits=ReceiverLimits(),

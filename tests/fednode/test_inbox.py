@@ -8,17 +8,19 @@ import pytest
 from consensus.effects import VoteReceived
 from consensus.messages import VoteMessage
 from fednode import inbox as inbox_module
-from fednode.inbox import MessageInbox
+from fednode.inbox import ArrivedPacket, KeyNews, MessageInbox
 from fednode.roster import Roster
 from fednode.transport.base import PAYLOAD_BYTES_WISH
 from fednode.wire.counters import Counters
 from fednode.wire.envelope import Keyring, NetworkKey, seal
-from fednode.wire.messages import encode_plaintext
+from fednode.wire.messages import ChannelMessage, SenderMessage, encode_plaintext
+from fednode.wire.packets import BodyPacket, encode_packet
 from ledger.genesis import chain_id
 from ledger.keys import Signed, sign
 from ledger.records import FRESH, Phase, Vote
 from ledger.state import initial_state
 from tests.support.ledger import contract, digest, keys
+from tests.support.sender_keys import acquainted, own_keys
 
 CONTRACT = contract(4)
 KEYRING = Keyring(NetworkKey(key=digest("network key")))
@@ -37,7 +39,10 @@ def sealed(vote: Signed[Vote], keyring: Keyring = KEYRING) -> bytes:
 def make_inbox() -> tuple[MessageInbox, Counters]:
     counters = Counters()
     inbox = MessageInbox(
-        roster=Roster(CONTRACT, initial_state(CONTRACT)), keyring=KEYRING, counters=counters
+        roster=Roster(CONTRACT, initial_state(CONTRACT)),
+        keyring=KEYRING,
+        sender_keys=acquainted(4)[0],
+        counters=counters,
     )
     return inbox, counters
 
@@ -104,3 +109,61 @@ def test_the_memory_for_replays_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
         assert inbox.open(payload) is not None
 
     assert counters.of("replayed") == 0
+
+
+PACKET = encode_packet(BodyPacket(body_id=bytes(32), total_bytes=5, first=0, data=b"model"))
+OWN, OTHER = 0, 1
+
+
+def in_network_envelope(plaintext: bytes) -> bytes:
+    return seal(plaintext, KEYRING, nonce_source=os.urandom)
+
+
+def test_a_packet_of_a_body_is_taken_under_the_key_of_a_member_alone() -> None:
+    """Rule P90: whoever has nothing but the network key can neither read nor offer bodies."""
+    inbox, counters = make_inbox()
+    other = acquainted(4)[OTHER]
+
+    pushed = inbox.open(in_network_envelope(other.seal_push(PACKET)))
+    answered = inbox.open(in_network_envelope(other.seal_answer(PACKET, OWN)))
+    bare = inbox.open(in_network_envelope(PACKET))
+    twice = inbox.open(in_network_envelope(in_network_envelope(PACKET)))
+
+    assert isinstance(pushed, ArrivedPacket)
+    assert isinstance(answered, ArrivedPacket)
+    assert [each.sender for each in (pushed, answered)] == [None, OTHER]
+    assert (bare, twice) == (None, None)
+    assert counters.all() == (("DecodeError", 2),)
+
+
+def test_a_vote_under_a_sender_key_is_no_vote() -> None:
+    inbox, counters = make_inbox()
+    vote = encode_plaintext(VoteMessage(vote=signed_vote(), reason=""))
+
+    assert inbox.open(in_network_envelope(acquainted(4)[OTHER].seal_push(vote))) is None
+    assert counters.all() == (("DecodeError", 1),)
+
+
+def test_the_own_packets_that_a_broker_sends_back_are_not_even_counted() -> None:
+    inbox, counters = make_inbox()
+
+    assert inbox.open(in_network_envelope(acquainted(4)[OWN].seal_push(PACKET))) is None
+    assert counters.all() == ()
+
+
+@pytest.mark.parametrize(("signer", "key"), [(1, 1), (1, 2), (9, 1)])
+def test_keys_are_taken_from_members_that_signed_them_for_this_chain(signer: int, key: int) -> None:
+    inbox, counters = make_inbox()
+    channel, chain = own_keys(signer).channel, chain_id(CONTRACT)
+    box = own_keys(signer).box_for(OWN, own_keys(OWN).channel)
+
+    for of_chain in (chain, bytes(32)):
+        for message in (
+            ChannelMessage(channel=sign(channel, keys(4)[key], signer=signer, chain_id=of_chain)),
+            SenderMessage(sender=sign(box, keys(4)[key], signer=signer, chain_id=of_chain)),
+        ):
+            arrival = inbox.open(in_network_envelope(encode_plaintext(message)))
+            is_right = signer == key and of_chain == chain
+            assert isinstance(arrival, KeyNews) == is_right
+
+    assert counters.of("SignatureError") == (2 if signer == key else 4)

@@ -18,6 +18,7 @@ from ledger.blobs import Blobs
 from ledger.bodies import body_id
 from ledger.keys import ED25519, sign, verify
 from tests.support.ledger import keys
+from tests.support.sender_keys import acquainted
 
 BODY = bytes(range(256)) * 4096
 OWN, OTHER = 0, 1
@@ -70,8 +71,13 @@ class Sending:
             topics=topics_of(CHAIN),
             seal=lambda data: data,
         )
+        self.keys = acquainted(2)
         self.sender = BodySender(
-            line=line, blobs=self.blobs, clock=SystemClock(), counters=self.counters
+            line=line,
+            blobs=self.blobs,
+            keys=self.keys[OWN],
+            clock=SystemClock(),
+            counters=self.counters,
         )
 
     def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:

@@ -198,3 +198,12 @@ def test_a_valid_signature_of_a_short_statement_is_checked_once_and_a_false_one_
     assert count(short, KEY.sign(short)) == 1
     assert count(short, KEY.sign(b"something else")) == 3
     assert count(long, KEY.sign(long)) == 3
+
+
+def test_a_derived_secret_depends_on_key_and_purpose_and_is_neither_key() -> None:
+    one, other = SecretKey(bytes(range(32))), SecretKey(bytes(range(1, 33)))
+
+    derived = [one.derived("a"), one.derived("b"), other.derived("a"), one.public_key]
+
+    assert len({*derived, bytes(range(32))}) == 5
+    assert one.derived("a") == SecretKey(bytes(range(32))).derived("a")

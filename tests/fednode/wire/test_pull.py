@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -20,10 +21,23 @@ from fednode.wire.pull import ROOM_WAIT_MS, Missing, PullLimits, PullPlanner
 
 ID, OTHER_ID = bytes([1] * 32), bytes([2] * 32)
 ME, TRAINER, HOLDER, SECOND = 0, 1, 2, 3
+LOCKED: set[int] = set()
+"""Members whose keys are not here."""
 
 
 def planner(**limits: int) -> PullPlanner:
-    return PullPlanner(own_member=ME, limits=PullLimits(**limits), first_counter=1000)
+    return PullPlanner(
+        own_member=ME,
+        limits=PullLimits(**limits),
+        first_counter=1000,
+        can_read=lambda member: member not in LOCKED,
+    )
+
+
+@pytest.fixture
+def locked() -> Iterator[set[int]]:
+    yield LOCKED
+    LOCKED.clear()
 
 
 def some(first: int, count: int, *, refused: tuple[int, ...] = ()) -> Missing:
@@ -53,6 +67,23 @@ def test_bodies_that_are_pushed_together_wait_for_each_other_but_not_for_ever() 
             break
     else:
         pytest.fail("the first body was never asked for")
+
+
+def test_a_member_whose_keys_are_not_here_is_asked_as_soon_as_they_are(
+    locked: set[int],
+) -> None:
+    """Rule P90: data of a sender whose key does not open are not held, so others are asked."""
+    locked.update({TRAINER, HOLDER})
+    plan = planner(push_grace_ms=0, answer_timeout_ms=100)
+    plan.want(ID, height=4, responders=[TRAINER], now_ms=0)
+
+    assert plan.due(0) == ()
+    assert plan.next_due_ms() == ROOM_WAIT_MS
+    plan.want(ID, height=4, responders=[HOLDER, SECOND], now_ms=ROOM_WAIT_MS)
+    assert [each.responder for each in plan.due(ROOM_WAIT_MS)] == [SECOND]
+    locked.remove(TRAINER)
+    assert [each.responder for each in plan.due(ROOM_WAIT_MS + 100)] == [SECOND]
+    assert [each.responder for each in plan.due(ROOM_WAIT_MS + 200)] == [TRAINER]
 
 
 def test_the_trainer_is_asked_first_and_then_every_holder_in_turn() -> None:
