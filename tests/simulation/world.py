@@ -243,6 +243,18 @@ def simulate(
         return World(settings, node_class=node_class, trace=trace, folder=Path(folder)).run()
 
 
+def simulate_heights(settings: Settings, heights: int) -> Outcome:
+    """Run a world without healing until everybody decided `heights`; keyed hashes sign."""
+    with shared_checks():
+        world = World(settings)
+        world.start()
+        world.run_until(
+            lambda: all(node.height >= heights for node in world.nodes),
+            within_ms=heights * HEALED_MS_PER_HEIGHT,
+        )
+        return world.end()
+
+
 @contextmanager
 def shared_checks() -> Iterator[None]:
     """Let the nodes of one world share what `check_block` and `apply`, pure functions, found.
