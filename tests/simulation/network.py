@@ -28,7 +28,7 @@ class Network:
         if self._is_healed:
             return (1 + int(random() * HEALED_DELAY_MS),)
         settings = self._settings
-        is_cut = any((source, target) in cut for cut in self._cuts.values())
+        is_cut = bool(self._cuts) and any((source, target) in cut for cut in self._cuts.values())
         if is_cut or (settings.loss and random() < settings.loss):
             self.dropped += 1
             return ()

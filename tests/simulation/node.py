@@ -228,7 +228,7 @@ class Node:
 
     def carry_out(self, effect: Effect) -> None:
         """Do what one effect asks for."""
-        self.world.note(f"{self.member} {type(effect).__name__}")
+        self.world.note_effect(self.member, effect)
         match effect:
             case Persist() | SaveProposal() | CommitBlock():
                 self.store(effect)
@@ -260,6 +260,7 @@ class Node:
                 self.world.note(f"{effect.state.height} {effect.state.tip_id.hex()}")
                 self.world.checkers.on_commit(self, effect)
                 self.disk.append(effect.block, effect.certificate, effect.state)
+                self.world.note_moved()
 
     def tell(self, effect: Publish | Send | AnswerBlocks | AnswerCertificate) -> None:
         """Send something to all or to one."""

@@ -1,6 +1,6 @@
 """The simulated world: virtual time, the network, the nodes and the faults of one seed.
 
-One heap of (time, sequence) orders everything that happens and one `Random` decides whatever is
+Time and then the order of asking order everything that happens, and one `Random` decides whatever is
 left to chance, so equal settings give equal runs: `digest` hashes all events.
 """
 
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from heapq import heappop, heappush
 from pathlib import Path
+from typing import TypeAlias
 
-from consensus.effects import Input
+from consensus.effects import Effect, Input
 from consensus.messages import HaveMessage, Message, UpdateMessage, VoteMessage
 from consensus.verification import verify_message
 from ledger import state as state_module
@@ -41,6 +42,10 @@ HEALED_MS = 60_000
 """Longest end of the height in work when the network heals: its waits may have grown to the cap."""
 HEALED_MS_PER_HEIGHT = 15_000
 """Longest height after it: silent trainers, then a liar in each of the first views."""
+LOG_MAX = 4096
+"""Events and notes that are hashed together: one call for each would cost more than the hash."""
+Event: TypeAlias = tuple[int, Callable[..., None], tuple[object, ...]]
+"""The number of its asking, and what to call."""
 EVENTS_MAX = 2_000_000
 """A run with more events than this is one that never ends."""
 
@@ -79,10 +84,16 @@ class World:
         self.healed_at: int | None = None
         self.goal = 0
         self._folder = folder
-        self._heap: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
+        # What is due at each millisecond, in the order in which it was asked for, and a heap of
+        # these milliseconds: most events need no place in a heap of their own.
+        self._due: dict[int, list[Event]] = {}
+        self._moments: list[int] = []
         self._sequence = 0
         self._events = 0
+        self._has_moved = False
         self._hash = blake2b(digest_size=16)
+        self._log: list[bytes] = []
+        self._carried: dict[tuple[int, type], bytes] = {}
         self._verified: dict[int, tuple[Message, Input | None]] = {}
         self._repeated: dict[Message, Input] = {}
         strategies = dict(settings.byzantine)
@@ -98,7 +109,12 @@ class World:
     def at(self, delay_ms: int, action: Callable[..., None], *arguments: object) -> None:
         """Let `action(*arguments)` happen `delay_ms` from now."""
         self._sequence += 1
-        heappush(self._heap, (self.now + delay_ms, self._sequence, action, arguments))
+        moment = self.now + delay_ms
+        due = self._due.get(moment)
+        if due is None:
+            due = self._due[moment] = []
+            heappush(self._moments, moment)
+        due.append((self._sequence, action, arguments))
 
     def send(self, source: int, target: int, packet: Packet) -> None:
         """Put a packet on the link between two members."""
@@ -132,8 +148,22 @@ class World:
 
     def note(self, text: str) -> None:
         """Hash, and print when asked, something that happened."""
-        self._hash.update(text.encode())
+        self._log.append(text.encode())
         self.show(text)
+
+    def note_effect(self, member: int, effect: Effect) -> None:
+        """Hash, and print when asked, that a node carries out an effect."""
+        key = member, type(effect)
+        text = self._carried.get(key)
+        if text is None:
+            text = self._carried[key] = f"{member} {type(effect).__name__}".encode()
+        self._log.append(text)
+        if self.trace is not None:
+            self.show(text.decode())
+
+    def note_moved(self) -> None:
+        """Remember that a ledger grew: it may be over."""
+        self._has_moved = True
 
     def show(self, text: str) -> None:
         """Print something that happened, when a trace is wanted."""
@@ -168,19 +198,20 @@ class World:
         """
         limit = self.now + within_ms
         while not is_over():
-            if not self._heap or self._heap[0][0] > limit or self._events > EVENTS_MAX:
+            if not self._moments or self._moments[0] > limit or self._events > EVENTS_MAX:
                 heights = [node.height for node in self.nodes]
                 raise ViolationError(
                     f"liveness: not over at {self.now} ms after {self._events} events:"
                     f" healed at {self.healed_at}, goal {self.goal}, heights {heights}"
                 )
-            self.step()
+            self._happen()
 
     def end(self) -> Outcome:
         """Check what is checked once, close the disks and sum up."""
         self.checkers.check_end(self.nodes)
         for node in self.nodes:
             node.disk.close()
+        self._hash_log()
         healed_at = self.now if self.healed_at is None else self.healed_at
         self.counts.update(
             dropped=self.network.dropped,
@@ -201,12 +232,31 @@ class World:
             counts=self.counts,
         )
 
-    def step(self) -> None:
-        """Let the next thing happen."""
-        self.now, sequence, action, arguments = heappop(self._heap)
-        self._events += 1
-        self._hash.update(b"%d %d;" % (self.now, sequence))
-        action(*arguments)
+    def _happen(self) -> None:
+        """Let happen what is due next, up to the end of its millisecond or to a ledger's growth."""
+        self.now = now = self._moments[0]
+        due, log = self._due[now], self._log
+        self._has_moved = False
+        done = 0
+        # What is asked for without delay comes to the end of the same list.
+        for sequence, action, arguments in due:
+            done += 1
+            log.append(b"%d %d;" % (now, sequence))
+            action(*arguments)
+            if self._has_moved:
+                break
+        self._events += done
+        if done == len(due):
+            heappop(self._moments)
+            del self._due[now]
+        else:
+            del due[:done]
+        if len(log) > LOG_MAX:
+            self._hash_log()
+
+    def _hash_log(self) -> None:
+        self._hash.update(b"".join(self._log))
+        self._log.clear()
 
     def heal(self) -> None:
         """End all faults but the liars; everybody must now decide `heights` more."""
