@@ -1,6 +1,5 @@
 """What every part of the engine shares: terms, state, the signer, and the effects of this step."""
 
-from dataclasses import replace
 from typing import Final, TypeAlias
 
 from consensus.accusations import Accusations
@@ -40,6 +39,7 @@ class Desk:
 
     Attributes:
         state: The state after the last committed block.
+        height: The height in work.
         contract: The contract in force for the height in work.
         public_keys: The members' keys in force, by number.
         tip_certificate: That block's certificate, with late COMMITs merged in (rule P40).
@@ -82,11 +82,6 @@ class Desk:
         self._reported: set[tuple[int, SlotKind, int]] = set()
 
     @property
-    def height(self) -> int:
-        """The height in work."""
-        return self.state.height + 1
-
-    @property
     def record(self) -> SafetyRecord:
         """The record of the height in work; that of a node which only follows is never signed."""
         return self.signer.record if self.signer and self.is_signing else self._follower
@@ -94,13 +89,14 @@ class Desk:
     def follow(self, state: State) -> None:
         """Take over the state after a block, and the contract that is in force then (rule P81)."""
         self.state = state
+        self.height = state.height + 1
         self.contract = contract_in_force(self._founders, state)
         self.public_keys = public_keys(self.contract)
 
     def move(self, record: SafetyRecord) -> None:
         """Take over a record that changed without a signature; the next one makes it durable."""
         if self.signer is not None and self.is_signing:
-            self.signer = replace(self.signer, record=record)
+            self.signer = self.signer.with_record(record)
         else:
             self._follower = record
 
@@ -258,6 +254,8 @@ class Desk:
 
     def take(self) -> tuple[Effect, ...]:
         """Return the effects of this step and forget them."""
+        if not self.effects:
+            return ()
         taken = tuple(self.effects)
         self.effects.clear()
         return taken

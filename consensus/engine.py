@@ -40,8 +40,8 @@ from consensus.effects import (
 )
 from consensus.height import Height
 from consensus.later import NOBODY, Later
-from consensus.messages import CertificateMessage, ProposalMessage, VoteMessage
-from consensus.peer_inputs import PeerInput, height_of, statements_of
+from consensus.messages import CertificateMessage, VoteMessage
+from consensus.peer_inputs import PeerInput, StatementInput, signed_of
 from consensus.proposals import BlockStatus
 from consensus.rules import Decide
 from consensus.signer import Signer
@@ -151,36 +151,45 @@ class Engine:
         return effects
 
     def _take(self, happened: Input) -> None:
-        match happened:
-            case Started():
-                self._start()
-            case TimerFired():
-                self._time_out(happened.timer)
-            case StatusReceived():
-                self._sync.heard(happened.status.signer, happened.status.statement.height)
-            case BlocksRequested() | ProposalRequested() | StatementsRequested():
-                self._answer(happened)
-            case BlocksReceived():
-                self._catch_up(happened)
+        match happened:  # the most frequent first
+            case VoteReceived() | UpdateReceived() | HaveReceived():
+                self._hear_statement(happened)
             case CertificateReceived():
                 self._hear_certificate(happened.certificate)
+            case TimerFired():
+                self._time_out(happened.timer)
+            case UpdateTrained() | BlockBuilt() | BlockChecked():
+                self._take_result(happened)
+            case UpdateHeld() | ProposalReceived() | EntryProofReceived():
+                self._hear(happened)
             case EvidenceReceived():
                 self._desk.hear_evidence(happened.evidence)
             case StatementsShown():
                 self._hear_shown(happened)
-            case UpdateTrained() | BlockBuilt() | BlockChecked():
-                self._take_result(happened)
+            case Started():
+                self._start()
             case _:
-                self._hear(happened)
+                self._take_sync(happened)
 
-    def _answer(self, asked: BlocksRequested | ProposalRequested | StatementsRequested) -> None:
-        match asked:
+    def _take_sync(
+        self,
+        happened: StatusReceived
+        | BlocksReceived
+        | BlocksRequested
+        | ProposalRequested
+        | StatementsRequested,
+    ) -> None:
+        match happened:
+            case StatusReceived():
+                self._sync.heard(happened.status.signer, happened.status.statement.height)
+            case BlocksReceived():
+                self._catch_up(happened)
             case BlocksRequested():
-                self._past.answer_blocks(asked.request.signed)
+                self._past.answer_blocks(happened.request.signed)
             case ProposalRequested():
-                self._past.answer_proposal(asked.request.signed, self._height)
+                self._past.answer_proposal(happened.request.signed, self._height)
             case StatementsRequested():
-                self._asking.hear_request(asked.request.signed, self._height)
+                self._asking.hear_request(happened.request.signed, self._height)
 
     def _start(self) -> None:
         bans.stop_if_banned(self._desk)
@@ -229,7 +238,7 @@ class Engine:
 
     def _run(self) -> None:
         """Apply the rules, and commit as long as they decide."""
-        while self._height is not None:
+        while self._height is not None and self._height.has_news:
             decision = self._height.run()
             if decision is None:
                 return
@@ -307,26 +316,41 @@ class Engine:
 
     def _hear(self, event: PeerInput) -> None:
         """Hand a peer's input to the height that it is about."""
-        for signed in statements_of(event):
-            self._desk.take_own(signed)
-        height = height_of(event)
+        if isinstance(event, EntryProofReceived):
+            self._hear_entry_proof(event)
+        else:
+            self._hear_statement(event)
+
+    def _hear_statement(self, event: StatementInput) -> None:
+        desk = self._desk
+        signed = signed_of(event)
+        desk.take_own(signed)
         if isinstance(event, UpdateReceived | UpdateHeld):
-            event = self._trainers.note(event, height=self.height)
-        if height == self.height and self._height is not None:
-            _hear_now(self._height, event)
-        elif height > self.height:
-            senders = [signed.signer for signed in statements_of(event)]
-            for member in senders:
-                self._sync.heard(member, height - 1)
-            member = NOBODY if isinstance(event, EntryProofReceived) else senders[0]
-            self._later.keep(event, member, is_next=height == self.height + 1)
-        elif isinstance(event, VoteReceived) and height < self.height:
+            event = self._trainers.note(event, height=desk.height)
+        height = signed.statement.height
+        if height == desk.height and self._height is not None:
+            self._height.hear(event)
+        elif height > desk.height:
+            self._sync.heard(signed.signer, height - 1)
+            self._later.keep(event, signed.signer, is_next=height == desk.height + 1)
+        elif isinstance(event, VoteReceived) and height < desk.height:
             self._past.hear_vote(event.vote.signed)
 
+    def _hear_entry_proof(self, event: EntryProofReceived) -> None:
+        votes = [each.signed for each in event.votes]
+        for each in votes:
+            self._desk.take_own(each)
+        if event.height == self.height and self._height is not None:
+            self._height.hear_entry_proof(votes)
+        elif event.height > self.height:
+            for each in votes:
+                self._sync.heard(each.signer, event.height - 1)
+            self._later.keep(event, NOBODY, is_next=event.height == self.height + 1)
+
     def _hear_certificate(self, certificate: QuorumCertificate) -> None:
-        if certificate.height == self.height and self._height is not None:
+        if certificate.height == self._desk.height and self._height is not None:
             self._height.hear_certificate(certificate)
-        elif certificate.height == self.height - 1:
+        elif certificate.height == self._desk.height - 1:
             self._past.hear_certificate(certificate)
 
     def _take_result(self, result: UpdateTrained | BlockBuilt | BlockChecked) -> None:
@@ -374,24 +398,3 @@ class Engine:
         timer = Timer(kind=TimerKind.REBROADCAST, height=0, view=0)
         delay_ms = self._desk.contract.timeouts.rebroadcast_ms
         self._desk.emit(SetTimer(timer=timer, delay_ms=delay_ms))
-
-
-def _hear_now(height: Height, event: PeerInput) -> None:
-    match event:
-        case UpdateReceived():
-            height.hear_update(event.update.signed, is_held=False)
-        case UpdateHeld():
-            height.hear_update(event.update.signed, is_held=True)
-        case HaveReceived():
-            height.hear_have(event.have.signed)
-        case ProposalReceived():
-            certificate = () if event.certificate is None else (event.certificate,)
-            height.hear_proposal(
-                ProposalMessage(
-                    proposal=event.proposal.signed, block=event.block, certificate=certificate
-                )
-            )
-        case VoteReceived():
-            height.hear_vote(event.vote.signed)
-        case EntryProofReceived():
-            height.hear_entry_proof(each.signed for each in event.votes)

@@ -6,8 +6,20 @@ from functools import partial
 from consensus import acts, rules
 from consensus.collect import Collection
 from consensus.desk import Desk
-from consensus.effects import BlockBuilt, BlockChecked, SetTimer, Timer, TimerKind
+from consensus.effects import (
+    BlockBuilt,
+    BlockChecked,
+    HaveReceived,
+    ProposalReceived,
+    SetTimer,
+    Timer,
+    TimerKind,
+    UpdateHeld,
+    UpdateReceived,
+    VoteReceived,
+)
 from consensus.messages import HaveMessage, ProposalMessage
+from consensus.peer_inputs import StatementInput
 from consensus.proposals import BlockStatus, HeldBlock
 from consensus.record import SlotKind, Step
 from consensus.rules import Decide, Facts
@@ -37,6 +49,11 @@ class Height:
     Args:
         desk: Shared with the engine.
         heard: For each trainer the newest height for which a header of it arrived.
+
+    Attributes:
+        has_news: Whether something changed that a rule may look at since `run` tried them all.
+            Rules see the record and the facts alone, and most of what peers say was said before
+            or reaches no threshold.
     """
 
     def __init__(self, desk: Desk, heard: dict[int, int]) -> None:
@@ -53,12 +70,12 @@ class Height:
             tally=Tally(validators),
             latest_ms=partial(acts.latest_time_ms, desk),
         )
-        self._has_news = True
+        self.has_news = True
 
     def begin_to_sign(self, proposals: Iterable[tuple[Signed[Proposal], Block]]) -> None:
         """Take part from now on, with all that came while the node asked what it signed (P60)."""
         self.facts.is_validator = _may_vote(self.desk)
-        self._has_news = True
+        self.has_news = True
         self.resume(proposals)
         self.start()
 
@@ -94,22 +111,35 @@ class Height:
                 self._count(own)
 
     def run(self) -> Decide | None:
-        """Apply the rules until none applies, or the height is decided.
-
-        Most of what peers say was said before. Rules see the record and the facts alone, so after
-        something that changed neither there is nothing to try.
-        """
-        if not self._has_news:
-            return None
+        """Apply the rules until none applies, or the height is decided."""
         self._try_have()
         while True:
             action = rules.next_action(self.desk.record, self.facts)
             if action is None:
-                self._has_news = False
+                self.has_news = False
                 return None
             if isinstance(action, Decide):
                 return action
             acts.perform(action, self.facts, self.desk)
+
+    def hear(self, event: StatementInput) -> None:
+        """Take a statement of a member about this height."""
+        match event:
+            case VoteReceived():
+                self._count(event.vote.signed)
+            case UpdateReceived():
+                self.hear_update(event.update.signed, is_held=False)
+            case UpdateHeld():
+                self.hear_update(event.update.signed, is_held=True)
+            case HaveReceived():
+                self.hear_have(event.have.signed)
+            case ProposalReceived():
+                certificate = () if event.certificate is None else (event.certificate,)
+                self.hear_proposal(
+                    ProposalMessage(
+                        proposal=event.proposal.signed, block=event.block, certificate=certificate
+                    )
+                )
 
     def hear_update(self, update: Signed[UpdateHeader], *, is_held: bool) -> None:
         """Keep a trainer's header; list it when its body is here (rules P10, P11)."""
@@ -118,13 +148,17 @@ class Height:
         acts.hear_update(update, self.facts, self.desk)
         if is_held:
             collection.hold(update)
-        self._has_news |= collection.size() != known
+        # A header alone may be what a proposer waits for; before the quorum there is none.
+        if (is_held or collection.has_quorum) and collection.size() != known:
+            self.has_news = True
 
     def hear_have(self, have: Signed[HaveList]) -> None:
         """Keep a validator's HAVE list (rule P11)."""
-        known = self.facts.collection.size()
+        collection = self.facts.collection
+        known = len(collection.haves)
         acts.hear_have(have, self.facts, self.desk)
-        self._has_news |= self.facts.collection.size() != known
+        if collection.has_quorum and len(collection.haves) != known:
+            self.has_news = True
 
     def hear_proposal(self, offer: ProposalMessage) -> None:
         """Keep a proposal and its block if it is its proposer's (rules P22, P23, P34)."""
@@ -134,7 +168,7 @@ class Height:
             where = f"height={proposal.height} view={proposal.view} member={signer}"
             self.desk.notice(f"{where}: a proposal by a member that does not lead", is_error=False)
             return
-        self._has_news = True
+        self.has_news = True
         self.facts.tally.note_view(signer, proposal.view)
         first = self.facts.proposals.of_view.get(proposal.view)
         if first is not None and first.proposal.statement != proposal:
@@ -148,10 +182,6 @@ class Height:
             return
         kept = acts.kept_blocks(self.facts, self.desk)
         self.facts.proposals.add(offer, view=self.desk.record.view, kept=kept)
-
-    def hear_vote(self, vote: Signed[Vote]) -> None:
-        """Count a vote."""
-        self._count(vote)
 
     def hear_certificate(self, certificate: QuorumCertificate) -> bool:
         """Check a certificate as a whole and keep it; return whether it is a quorum's."""
@@ -182,7 +212,7 @@ class Height:
 
     def built(self, answer: BlockBuilt) -> None:
         """Propose the block that was built, unless its view is over (rule P20)."""
-        self._has_news = True
+        self.has_news = True
         record = self.desk.record
         header = answer.block.header
         if answer.view != record.view or record.step is not Step.PROPOSE:
@@ -204,7 +234,7 @@ class Height:
 
     def checked(self, answer: BlockChecked) -> None:
         """Take over the result of recomputing a block; late results count (rule P13)."""
-        self._has_news = True
+        self.has_news = True
         held = self.facts.block(answer.block_id)
         if held is None or held.status is not BlockStatus.CHECKING:
             return
@@ -215,7 +245,7 @@ class Height:
 
     def timeout(self, timer: Timer) -> None:
         """Act on a timer of this height (rules P11, P12, P30, P33)."""
-        self._has_news = True
+        self.has_news = True
         match timer.kind:
             case TimerKind.COLLECT:
                 self._sign_have()
@@ -258,15 +288,18 @@ class Height:
         )
 
     def _count_certificate(self, certificate: QuorumCertificate) -> None:
-        self._has_news = True
+        self.has_news = True
         self.facts.tally.add_certificate(certificate)
         for vote in votes_of(certificate, self.facts.validators):
             self._count(vote)
 
     def _count(self, vote: Signed[Vote]) -> None:
         self.desk.take_own(vote)
-        addition = self.facts.tally.add(vote, view=self.desk.record.view)
-        self._has_news |= addition.is_new
+        tally = self.facts.tally
+        turns = tally.turns
+        addition = tally.add(vote, view=self.desk.record.view)
+        if tally.turns != turns:
+            self.has_news = True
         if addition.contradicted is not None:
             acts.report_vote(vote, addition.contradicted, self.desk)
 

@@ -23,29 +23,27 @@ PeerInput: TypeAlias = (
 )
 
 
+StatementInput: TypeAlias = (
+    UpdateReceived | UpdateHeld | HaveReceived | ProposalReceived | VoteReceived
+)
+"""Those that are one statement of one member."""
+
+
 def height_of(event: PeerInput) -> int:
     """Return the height that an input is about."""
     return (
-        event.height if isinstance(event, EntryProofReceived) else _signed(event).statement.height
+        event.height if isinstance(event, EntryProofReceived) else signed_of(event).statement.height
     )
 
 
-def statements_of(event: PeerInput) -> tuple[Signed[SlotStatement], ...]:
-    """Return the signed statements of an input: one, or the votes of an entry proof."""
-    if isinstance(event, EntryProofReceived):
-        return tuple(vote.signed for vote in event.votes)
-    return (_signed(event),)
-
-
-def _signed(
-    event: UpdateReceived | UpdateHeld | HaveReceived | ProposalReceived | VoteReceived,
-) -> Signed[SlotStatement]:
+def signed_of(event: StatementInput) -> Signed[SlotStatement]:
+    """Return the signed statement that an input is; the most frequent kinds come first."""
     match event:
+        case VoteReceived():
+            return event.vote.signed
         case UpdateReceived() | UpdateHeld():
             return event.update.signed
         case HaveReceived():
             return event.have.signed
         case ProposalReceived():
             return event.proposal.signed
-        case VoteReceived():
-            return event.vote.signed

@@ -34,6 +34,10 @@ class Signer:
     chain_id: bytes
     record: SafetyRecord
 
+    def with_record(self, record: SafetyRecord) -> "Signer":
+        """Return the signer with a record that changed without a signature."""
+        return Signer(key=self.key, member=self.member, chain_id=self.chain_id, record=record)
+
     def sign(self, statement: SlotStatementT) -> tuple[SafetyRecord, Signed[SlotStatementT]]:
         """Fill the statement's slot, or return what is in it when the bytes are identical.
 

@@ -58,6 +58,8 @@ class Tally:
         committed: A view with a COMMIT quorum for a block, and the value.
         commit_view: Highest view with a quorum of COMMIT for anything, -1 before.
         nil_view: Highest view with a quorum of COMMIT nil, -1 before.
+        turns: Grows whenever a rule may see another answer than before: at a threshold that is
+            reached for the first time, and at a member in a later view than it was in.
     """
 
     def __init__(self, validators: ValidatorSet) -> None:
@@ -66,6 +68,7 @@ class Tally:
         self.committed: tuple[int, Value] | None = None
         self.commit_view = -1
         self.nil_view = -1
+        self.turns = 0
         self._ballots: dict[tuple[Phase, int], Ballot] = {}
         self._newest: dict[int, int] = {}
         self._highest = -1
@@ -92,13 +95,17 @@ class Tally:
         value = statement.valid_view, statement.block_id
         ballot.votes[vote.signer] = vote
         ballot.made = None
+        was_complete = self.validators.has_quorum(ballot.power)
         ballot.power += power
         ballot.powers[value] = ballot.powers.get(value, 0) + power
-        self._find_thresholds(key, ballot, value)
+        if was_complete or self.validators.has_quorum(ballot.power):
+            self.turns += not was_complete
+            self._find_thresholds(key, ballot, value)
         return _COUNTED
 
     def add_certificate(self, certificate: QuorumCertificate) -> None:
         """Keep a checked certificate as a whole; its votes are added one by one besides."""
+        self.turns += 1
         key = certificate.phase, certificate.view
         ballot = self._ballots.setdefault(key, Ballot())
         ballot.certificate = certificate
@@ -109,6 +116,8 @@ class Tally:
         """Remember that a member was in `view` (rule P29)."""
         if view > self._newest.get(member, -1) and self.validators.power_of(member):
             self._newest[member] = view
+            if view > 0:
+                self.turns += 1
             self._highest = max(self._highest, view)
 
     def skip_view(self, view: int) -> int | None:
@@ -216,6 +225,7 @@ class Tally:
             self.commit_view = key[1]
 
     def _note_quorum(self, key: tuple[Phase, int], ballot: Ballot, value: Value) -> None:
+        self.turns += 1
         ballot.quorum = value
         phase, view = key
         if phase is Phase.COMMIT:

@@ -260,7 +260,7 @@ class Node:
                 self.world.note(f"{effect.state.height} {effect.state.tip_id.hex()}")
                 self.world.checkers.on_commit(self, effect)
                 self.disk.append(effect.block, effect.certificate, effect.state)
-                self.world.note_moved()
+                self.world.note_height(self.member, effect.state.height)
 
     def tell(self, effect: Publish | Send | AnswerBlocks | AnswerCertificate) -> None:
         """Send something to all or to one."""

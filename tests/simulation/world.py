@@ -1,13 +1,12 @@
 """The simulated world: virtual time, the network, the nodes and the faults of one seed.
 
-Time and then the order of asking order everything that happens, and one `Random` decides whatever is
-left to chance, so equal settings give equal runs: `digest` hashes all events.
+What happens is ordered by its time and then by when it was asked for, and one `Random` decides
+whatever is left to chance, so equal settings give equal runs: `digest` hashes all events.
 """
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from heapq import heappop, heappush
@@ -15,16 +14,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from consensus.effects import Effect, Input
-from consensus.messages import HaveMessage, Message, UpdateMessage, VoteMessage
+from consensus.messages import Message
 from consensus.verification import verify_message
-from ledger import state as state_module
-from ledger import validity
 from ledger.errors import LedgerError
-from ledger.findings import Finding
-from ledger.genesis import Contract, chain_id
+from ledger.genesis import chain_id
 from ledger.keys import ED25519, SignatureScheme
-from ledger.records import Block
-from ledger.state import State
 from tests.simulation.byzantine import ByzantineNode
 from tests.simulation.chance import make_random
 from tests.simulation.checkers import Checkers
@@ -34,9 +28,9 @@ from tests.simulation.faults import plan_faults
 from tests.simulation.network import Network
 from tests.simulation.node import Node
 from tests.simulation.packets import Packet, ViolationError
-from tests.simulation.patching import replaced
 from tests.simulation.scheme import MemoScheme, StubScheme
 from tests.simulation.settings import Settings
+from tests.simulation.sharing import shared_results
 
 HEALED_MS = 60_000
 """Longest end of the height in work when the network heals: its waits may have grown to the cap."""
@@ -83,6 +77,7 @@ class World:
         self.trace = trace
         self.healed_at: int | None = None
         self.goal = 0
+        self._short: set[int] = set()
         self._folder = folder
         # What is due at each millisecond, in the order in which it was asked for, and a heap of
         # these milliseconds: most events need no place in a heap of their own.
@@ -95,7 +90,6 @@ class World:
         self._log: list[bytes] = []
         self._carried: dict[tuple[int, type], bytes] = {}
         self._verified: dict[int, tuple[Message, Input | None]] = {}
-        self._repeated: dict[Message, Input] = {}
         strategies = dict(settings.byzantine)
         self.honest = tuple(each for each in range(settings.members) if each not in strategies)
         self.checkers = Checkers(self.contract, self.scheme, self.honest)
@@ -131,20 +125,13 @@ class World:
         return known[1]
 
     def _check(self, message: Message) -> Input | None:
-        # What is said again is equal to what was said before, in a new envelope.
-        is_small = isinstance(message, VoteMessage | HaveMessage | UpdateMessage)
-        if is_small and message in self._repeated:
-            return self._repeated[message]
         try:
-            checked = verify_message(
+            return verify_message(
                 message, contract=self.contract, chain_id=self.chain_id, scheme=self.scheme
             )
         except LedgerError:
             self.counts["refused"] += 1
             return None
-        if is_small:
-            self._repeated[message] = checked
-        return checked
 
     def note(self, text: str) -> None:
         """Hash, and print when asked, something that happened."""
@@ -161,9 +148,11 @@ class World:
         if self.trace is not None:
             self.show(text.decode())
 
-    def note_moved(self) -> None:
-        """Remember that a ledger grew: it may be over."""
+    def note_height(self, member: int, height: int) -> None:
+        """Remember that a ledger grew: the run may be over."""
         self._has_moved = True
+        if height >= self.goal:
+            self._short.discard(member)
 
     def show(self, text: str) -> None:
         """Print something that happened, when a trace is wanted."""
@@ -265,13 +254,20 @@ class World:
         self.network.heal()
         for node in self.nodes:
             node.mend()
-        self.goal = max(node.height for node in self.nodes) + self.settings.heights
+        self.aim(max(node.height for node in self.nodes) + self.settings.heights)
+
+    def aim(self, height: int) -> None:
+        """Set the height that every honest node must reach."""
+        self.goal = height
+        self._short = {each for each in self.honest if self.nodes[each].height < height}
+
+    def is_reached(self) -> bool:
+        """Whether every honest node reached the goal."""
+        return not self._short
 
     def is_done(self) -> bool:
         """Whether the network healed and every honest node reached the goal."""
-        return self.healed_at is not None and all(
-            self.nodes[member].height >= self.goal for member in self.honest
-        )
+        return self.healed_at is not None and not self._short
 
     def _make_disk(self, member: int) -> Disk:
         if self.settings.is_real and self._folder is not None:
@@ -287,7 +283,7 @@ def simulate(
 ) -> Outcome:
     """Run one world; the real stores of real seeds live in a folder that goes afterwards."""
     if not settings.is_real:
-        with shared_checks():
+        with shared_results():
             return World(settings, node_class=node_class, trace=trace).run()
     with tempfile.TemporaryDirectory(prefix="simulation-", dir=memory_folder()) as folder:
         return World(settings, node_class=node_class, trace=trace, folder=Path(folder)).run()
@@ -295,44 +291,12 @@ def simulate(
 
 def simulate_heights(settings: Settings, heights: int) -> Outcome:
     """Run a world without healing until everybody decided `heights`; keyed hashes sign."""
-    with shared_checks():
+    with shared_results():
         world = World(settings)
         world.start()
-        world.run_until(
-            lambda: all(node.height >= heights for node in world.nodes),
-            within_ms=heights * HEALED_MS_PER_HEIGHT,
-        )
+        world.aim(heights)
+        world.run_until(world.is_reached, within_ms=heights * HEALED_MS_PER_HEIGHT)
         return world.end()
-
-
-@contextmanager
-def shared_checks() -> Iterator[None]:
-    """Let the nodes of one world share what `check_block` and `apply`, pure functions, found.
-
-    All nodes hold the same block objects, so that each is checked and applied once per parent. The
-    checkers do both for themselves, and real seeds do without this.
-    """
-    original_check, original_apply = validity.check_block, state_module.apply
-    # The block is kept with what was found, so that its identity is not given to another one.
-    checked: dict[tuple[bytes, int, int], tuple[Block, tuple[Finding, ...]]] = {}
-    applied: dict[tuple[bytes, int, int], tuple[Block, State]] = {}
-
-    def check_block(
-        contract: Contract, state: State, block: Block, *, scheme: SignatureScheme
-    ) -> tuple[Finding, ...]:
-        key = (state.tip_id, state.height, id(block))
-        if key not in checked:
-            checked[key] = block, original_check(contract, state, block, scheme=scheme)
-        return checked[key][1]
-
-    def apply(contract: Contract, state: State, block: Block) -> State:
-        key = (state.tip_id, state.height, id(block))
-        if key not in applied:
-            applied[key] = block, original_apply(contract, state, block)
-        return applied[key][1]
-
-    with replaced(original_check, check_block), replaced(original_apply, apply):
-        yield
 
 
 def memory_folder() -> Path | None:
