@@ -107,7 +107,7 @@ class Collection:
         Founding members count as admitted at height 0, so all are expected until the older of the
         last two training blocks exists.
         """
-        recent = self._state.recent_training
+        recent = self._state.recent_training[-RECENT_TRAINING_BLOCKS:]
         if len(recent) < RECENT_TRAINING_BLOCKS:
             return self._trainers
         included = {trainer for block in recent for trainer in block.trainers}

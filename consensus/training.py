@@ -24,8 +24,8 @@ class Training:
     def begin_height(self) -> Signed[UpdateHeader] | None:
         """Ask for training, or offer what is trained already; return the header offered.
 
-        Never trains again what is signed: after a restart, or when the last height ended EMPTY, the
-        same body counts under its header or under a new one (rules P10, P60).
+        Never trains again what is signed: after a restart, when the last height ended EMPTY, or
+        when the body came too late for it, it counts under its header or a new one (P10, P60).
         """
         desk = self._desk
         member = desk.member
@@ -52,13 +52,17 @@ class Training:
     def trained(self, result: UpdateTrained) -> Signed[UpdateHeader] | None:
         """Sign the header of a trained update; return it when it may count at this height.
 
-        One that is ready too late is signed for the height it was trained for: a sign of life, so
-        that it is waited for next time (rule P11).
+        One that is ready too late counts at this height if its base is not too far behind (rule
+        P10); else it is signed for the height it was trained for: a sign of life, so that it is
+        waited for next time (rule P11). One that is ready in time, while a late one has this
+        height's place, is dropped: the trainer has caught up, and trains on the next model.
         """
         desk = self._desk
         if desk.signer is None or desk.member is None:
             return None
         stored = desk.signer.stored_update()
+        if stored is not None and stored.statement.height >= desk.height:
+            return None
         released = 0 if stored is None else stored.statement.releases
         header = UpdateHeader(
             trainer=desk.member,

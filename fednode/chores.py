@@ -313,11 +313,13 @@ class Chores:
     def _wanted_update(
         self, header: UpdateHeader, holders: Sequence[int], *, is_pushed: bool
     ) -> Wanted:
+        contract = self._home.roster.contract
         return Wanted(
             body_id=header.update_id,
             origin=header.trainer,
-            total_bytes=body_bytes(self._home.roster.contract.model.tensors, is_update=True),
-            height=header.height,
+            total_bytes=body_bytes(contract.model.tensors, is_update=True),
+            # What has not arrived when its height ends may still count late (rule P10).
+            height=header.height + contract.max_staleness,
             responders=tuple(dict.fromkeys((header.trainer, *holders))),
             is_pushed=is_pushed,
         )

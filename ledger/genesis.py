@@ -30,6 +30,8 @@ from ledger.tensors import TensorTable
 
 CONTRACT_VERSION: Final = 1
 FEATURES_MAX = 65_536
+STALENESS_MAX: Final = 8
+"""Most training rounds by which an update may come late (rule P10)."""
 Decimal = Annotated[str, Characters(32)]
 Title = Annotated[str, Characters(200)]
 
@@ -214,6 +216,7 @@ class Contract:
     byzantine_budget: U16
     trainer_budget: U16
     min_updates: U16
+    max_staleness: U8
     training_rounds: U32
     timeouts: Timeouts
     limits: Limits

@@ -13,6 +13,7 @@ from ledger.errors import ContractError
 from ledger.genesis import (
     CONTRACT_VERSION,
     NO_FEEDBACK,
+    STALENESS_MAX,
     Contract,
     Genesis,
     Role,
@@ -151,6 +152,8 @@ def _budget_problems(contract: Contract) -> Problems:
         yield f"byzantine_budget: expected {expected}, got {contract.byzantine_budget}"
     if contract.min_updates < 1:
         yield "min_updates: expected at least 1, got 0"
+    if contract.max_staleness > STALENESS_MAX:
+        yield f"max_staleness: expected at most {STALENESS_MAX}, got {contract.max_staleness}"
     if needed > trainers:
         why = f"min_updates {contract.min_updates}, trainer_budget {contract.trainer_budget}"
         yield f"training needs {needed} updates ({why}), but there are {trainers} trainers"

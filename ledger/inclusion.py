@@ -106,18 +106,26 @@ def disqualification(contract: Contract, state: State, header: UpdateHeader) -> 
         return f"{header.n_elements} elements, expected {contract.model.n_elements}"
     if any(header.update_id in block.update_ids for block in state.recent_training):
         return "the same body was included before"
-    return _misplacement(state, header)
+    return _misplacement(contract, state, header)
 
 
-def _misplacement(state: State, header: UpdateHeader) -> str | None:
-    """Why a header belongs to another place in the chain; this release takes no late bodies."""
+def _misplacement(contract: Contract, state: State, header: UpdateHeader) -> str | None:
+    """Why a header belongs to another place in the chain, or comes too late (rule P10)."""
     if header.height != state.height + 1:
         return f"for height {header.height}, expected {state.height + 1}"
-    if header.training_round != state.training_round + 1:
-        return f"for training round {header.training_round}, expected {state.training_round + 1}"
-    if header.base_model_id != state.model_id:
-        return "trained from another model than the current one"
+    late, latest = staleness(state, header), state.training_round + 1
+    latest_late = min(contract.max_staleness, len(state.earlier_models))
+    if not 0 <= late <= latest_late:
+        expected = f"{latest - latest_late} to {latest}" if latest_late else str(latest)
+        return f"for training round {header.training_round}, expected {expected}"
+    if (*state.earlier_models, state.model_id)[-1 - late] != header.base_model_id:
+        return "trained from another model than that of its training round"
     return None
+
+
+def staleness(state: State, header: UpdateHeader) -> int:
+    """Return how many training rounds a header's base is behind the state's (rules P10, P42)."""
+    return state.training_round + 1 - header.training_round
 
 
 def weighted_contributions(
@@ -128,6 +136,7 @@ def weighted_contributions(
     return contribution_weights(
         [contract.members[each].samples for each in trainers],
         [state.scores[each].quality for each in trainers],
+        [staleness(state, each.statement) for each in included_updates],
         clip=sample_clip([each.samples for each in contract.members]),
         trainer_budget=contract.trainer_budget,
     )

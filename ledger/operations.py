@@ -52,6 +52,7 @@ class Terms:
     byzantine_budget: U16
     trainer_budget: U16
     min_updates: U16
+    max_staleness: U8
     training_rounds: U32
     timeouts: Timeouts
     limits: Limits
@@ -169,6 +170,7 @@ def terms_of(contract: Contract) -> Terms:
         byzantine_budget=contract.byzantine_budget,
         trainer_budget=contract.trainer_budget,
         min_updates=contract.min_updates,
+        max_staleness=contract.max_staleness,
         training_rounds=contract.training_rounds,
         timeouts=contract.timeouts,
         limits=contract.limits,
@@ -183,6 +185,7 @@ def with_terms(contract: Contract, terms: Terms) -> Contract:
         byzantine_budget=terms.byzantine_budget,
         trainer_budget=terms.trainer_budget,
         min_updates=terms.min_updates,
+        max_staleness=terms.max_staleness,
         training_rounds=terms.training_rounds,
         timeouts=terms.timeouts,
         limits=terms.limits,

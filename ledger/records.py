@@ -79,7 +79,8 @@ class Codec(IntEnum):
 class UpdateHeader:
     """A trainer's statement that it offers one update for one height (rule P10).
 
-    `training_round` is the one that the update belongs to: one more than the parent state's.
+    `training_round` is the one that it was trained for: one more than that of the parent state when
+    it comes in time, less when it comes late.
     """
 
     TAG: ClassVar[str] = "update/1"

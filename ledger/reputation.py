@@ -89,16 +89,24 @@ def capped_or_equal(raw: Sequence[int], budget: int) -> tuple[int, ...]:
 
 
 def contribution_weights(
-    samples: Sequence[int], qualities: Sequence[int], *, clip: int, trainer_budget: int
+    samples: Sequence[int],
+    qualities: Sequence[int],
+    lateness: Sequence[int],
+    *,
+    clip: int,
+    trainer_budget: int,
 ) -> tuple[int, ...]:
     """Return the integer weights of included updates in the aggregate (rule P42).
 
     Args:
         samples: Sample counts of the included trainers, from the contract.
         qualities: Their quality scores before this block.
+        lateness: Training rounds by which their bases are behind; each takes its share.
         clip: `sample_clip` of the contract.
         trainer_budget: Trainers that may lie; 0 means that nothing is capped.
     """
-    pairs = zip(samples, qualities, strict=True)
-    raw = [max(1, min(count, clip) * quality // SCALE) for count, quality in pairs]
+    each = zip(samples, qualities, lateness, strict=True)
+    raw = [
+        max(1, min(count, clip) * quality // SCALE // (1 + late)) for count, quality, late in each
+    ]
     return capped_or_equal(raw, trainer_budget) if trainer_budget else tuple(raw)

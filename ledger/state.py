@@ -14,7 +14,7 @@ from ledger.election import schedule
 from ledger.encoding import U16, U32, U64, Digest, Items, domain_tag, encode
 from ledger.evidence import banned_after, validators_left
 from ledger.feedback import JUDGED_MAX, BestModel, JudgedModel, judge, judged_after
-from ledger.genesis import Contract, chain_id
+from ledger.genesis import STALENESS_MAX, Contract, chain_id
 from ledger.kinds import MEMBERS_MAX
 from ledger.membership import Membership, initial_membership
 from ledger.merkle import EMPTY_RANGE, EMPTY_ROOT, CompactRange
@@ -33,7 +33,7 @@ from ledger.reputation import (
 )
 
 RECENT_TRAINING_BLOCKS: Final = 2
-"""Training blocks whose trainers are expected again and whose bodies may not return (P11, P12a)."""
+"""Training blocks whose trainers are expected again (rule P11); their bodies may not return."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,9 @@ class State:
         scores: One per member, by number.
         validators: The set of the next height.
         previous_validators: The set of the last block's height, which signs its certificate.
-        recent_training: The last AGGREGATE blocks, oldest first.
+        earlier_models: Models before the current one on which a late update may be based, oldest
+            first (rule P10).
+        recent_training: The last AGGREGATE blocks, oldest first; no body of theirs may return.
         membership: Members and terms; the contract in force follows from it (rule P81).
         recent_ids: Ids of the blocks before the tip that a READY may name, oldest first; empty
             while no key is pending.
@@ -89,7 +91,8 @@ class State:
     scores: Annotated[tuple[Scores, ...], Items(MEMBERS_MAX)]
     validators: ValidatorSet
     previous_validators: ValidatorSet
-    recent_training: Annotated[tuple[TrainingBlock, ...], Items(RECENT_TRAINING_BLOCKS)]
+    earlier_models: Annotated[tuple[Digest, ...], Items(STALENESS_MAX)]
+    recent_training: Annotated[tuple[TrainingBlock, ...], Items(STALENESS_MAX)]
     banned: Annotated[tuple[U16, ...], Items(MEMBERS_MAX)]
     membership: Membership
     recent_ids: Annotated[tuple[Digest, ...], Items(READY_WINDOW - 1)]
@@ -128,6 +131,7 @@ def initial_state(contract: Contract) -> State:
         scores=scores,
         validators=_validators(contract, scores, banned=()),
         previous_validators=ValidatorSet(validators=()),
+        earlier_models=(),
         recent_training=(),
         banned=(),
         membership=initial_membership(contract),
@@ -172,7 +176,10 @@ def apply(contract: Contract, state: State, block: Block) -> State:
         scores=scores,
         validators=_validators(contract, scores, banned),
         previous_validators=state.validators,
-        recent_training=_recent_training(state, block),
+        earlier_models=_earlier_models(
+            contract, state, is_training=is_training, is_back=verdict.is_regretted
+        ),
+        recent_training=_recent_training(contract, state, block),
         banned=banned,
         log=state.log.append(state.tip_id) if state.height else state.log,
     )
@@ -254,7 +261,17 @@ def _validators(
     )
 
 
-def _recent_training(state: State, block: Block) -> tuple[TrainingBlock, ...]:
+def _earlier_models(
+    contract: Contract, state: State, *, is_training: bool, is_back: bool
+) -> tuple[bytes, ...]:
+    """Rule P10: the window of models for late updates; a return to the best model empties it."""
+    if is_back or not contract.max_staleness:
+        return ()
+    models = (*state.earlier_models, state.model_id) if is_training else state.earlier_models
+    return models[-contract.max_staleness :]
+
+
+def _recent_training(contract: Contract, state: State, block: Block) -> tuple[TrainingBlock, ...]:
     if block.header.kind is not BlockKind.AGGREGATE:
         return state.recent_training
     trainers = tuple(each.trainer for each in block.header.results.contributions)
@@ -264,4 +281,5 @@ def _recent_training(state: State, block: Block) -> tuple[TrainingBlock, ...]:
         trainers=trainers,
         update_ids=tuple(bodies[each] for each in trainers if each in bodies),
     )
-    return (*state.recent_training, newest)[-RECENT_TRAINING_BLOCKS:]
+    kept = max(RECENT_TRAINING_BLOCKS, contract.max_staleness)
+    return (*state.recent_training, newest)[-kept:]

@@ -30,6 +30,12 @@ TrainerBudget = Annotated[
 MinUpdates = Annotated[
     int | None, typer.Option(help="Fewest updates for a model; left out: more than half.")
 ]
+MaxStaleness = Annotated[
+    int,
+    typer.Option(
+        help="Training rounds by which an update may come late and count, with less weight.", min=0
+    ),
+]
 CollectTimeout = Annotated[
     float, typer.Option(help="Seconds to wait for updates that are expected.", min=0.001)
 ]

@@ -38,6 +38,7 @@ def create(
     byzantine_budget: option.ByzantineBudget = None,
     trainer_budget: option.TrainerBudget = None,
     min_updates: option.MinUpdates = None,
+    max_staleness: option.MaxStaleness = 1,
     collect_timeout: option.CollectTimeout = 60.0,
     view_timeout: option.ViewTimeout = 10.0,
 ) -> None:
@@ -61,6 +62,7 @@ def create(
         byzantine_budget=byzantine_budget,
         trainer_budget=trainer_budget,
         min_updates=min_updates,
+        max_staleness=max_staleness,
         timeouts=timeouts_of(collect_timeout, view_timeout),
     )
     _create(cards, options, out)

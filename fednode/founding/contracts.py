@@ -60,6 +60,7 @@ class ContractOptions:
         byzantine_budget: Validators that may lie; None means as many as possible.
         trainer_budget: Trainers that may lie; None means as many as possible.
         min_updates: Fewest updates that make a model; None means more than half of the trainers.
+        max_staleness: Training rounds by which an update may come late and still count.
     """
 
     name: str
@@ -75,6 +76,7 @@ class ContractOptions:
     byzantine_budget: int | None = None
     trainer_budget: int | None = None
     min_updates: int | None = None
+    max_staleness: int = 1
     timeouts: Timeouts = TIMEOUTS
 
     @property
@@ -136,6 +138,7 @@ def make_contract(cards: Sequence[MemberCard], options: ContractOptions) -> Cont
         byzantine_budget=budget,
         trainer_budget=liars,
         min_updates=_chosen(options.min_updates, m // 2 + 1),
+        max_staleness=options.max_staleness,
         training_rounds=options.training_rounds,
         timeouts=options.timeouts,
         limits=Limits(

@@ -100,7 +100,7 @@ def test_contribution_weights_at_the_overflow_bound_fit_their_field(budget: int)
     samples = [SAMPLES_MAX] * 7
 
     weights = contribution_weights(
-        samples, [SCALE] * 7, clip=4 * SAMPLES_MAX, trainer_budget=budget
+        samples, [SCALE] * 7, [0] * 7, clip=4 * SAMPLES_MAX, trainer_budget=budget
     )
 
     assert weights == (SAMPLES_MAX,) * 7
@@ -125,6 +125,7 @@ def test_a_quality_of_nothing_leaves_the_cap_whole(seed: int) -> None:
         weights = contribution_weights(
             [rng.choice((1, 100, SAMPLES_MAX)) for _ in range(count)],
             qualities,
+            [rng.randint(0, 8) for _ in range(count)],
             clip=SAMPLES_MAX,
             trainer_budget=budget,
         )

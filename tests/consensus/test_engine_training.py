@@ -1,9 +1,7 @@
 """What is trained, and offered again when a height ended without it (rules P10, P11, P60)."""
 
-from consensus.effects import (
-    UpdateTrained,
-)
-from ledger.records import block_id
+from consensus.effects import BlocksReceived, UpdateTrained
+from ledger.records import UpdateHeader, block_id
 from tests.support.consensus.bench import COMMIT, Bench, started
 from tests.support.ledger import digest
 
@@ -56,12 +54,82 @@ def test_training_that_is_under_way_is_not_asked_for_again_after_an_empty_block(
     assert late == ("persist", "UPDATE 2")
 
 
-def test_a_trainer_that_is_ready_too_late_says_so_for_its_own_height() -> None:
+def full_height(bench: Bench, *, listing_own: bool = False) -> None:
+    """Let the others decide an AGGREGATE block."""
+    others = bench.others
+    trainers = None if listing_own else others
+    block = bench.chain.build(listing=others, trainers=trainers)
+    bench.chain.add(block, signing=others)
+    certificate = bench.chain.certificate
+    assert certificate is not None
+    bench.step(BlocksReceived(blocks=(block,), certificate=certificate))
+
+
+def own_update(bench: Bench) -> UpdateHeader:
+    signer = bench.engine._desk.signer
+    assert signer is not None
+    stored = signer.stored_update()
+    assert stored is not None
+    return stored.statement
+
+
+def test_what_is_ready_too_late_counts_at_the_next_height_with_its_old_base() -> None:
+    """Rule P10."""
+    bench = started()
+    full_height(bench)
+
+    lines = trained(bench, height=1)
+
+    header = own_update(bench)
+    assert lines == ("persist", "UPDATE 2")
+    assert (header.height, header.training_round) == (2, 1)
+    assert header.base_model_id == bench.contract.model.initial_model_id
+    assert bench.engine._height is not None
+    assert bench.member in bench.engine._height.facts.collection.held
+
+
+def test_a_body_that_came_too_late_to_be_included_is_offered_again() -> None:
+    """Rule P10: nothing is trained for this height then."""
+    bench = started()
+    trained(bench)
+
+    full_height(bench)
+    lines = [bench.shown(effect) for effect in bench.effects]
+
+    assert "UPDATE 2" in lines
+    assert (own_update(bench).training_round, own_update(bench).releases) == (1, 1)
+    assert not any(line.startswith("train") for line in lines)
+
+
+def test_who_has_caught_up_sends_nothing_late_at_the_next_height() -> None:
+    """What was ready in time, behind a late one that had its place, is trained anew."""
+    bench = started()
+    full_height(bench)
+    trained(bench, height=1)
+    in_time = bench.step(
+        UpdateTrained(
+            height=2,
+            training_round=2,
+            base_model_id=bench.chain.state.model_id,
+            update_id=digest("second body"),
+            n_elements=bench.contract.model.n_elements,
+        )
+    )
+
+    for _ in range(2):
+        full_height(bench)
+    lines = [bench.shown(effect) for effect in bench.effects]
+
+    assert in_time == ()
+    assert "train 4" in lines
+    assert not any(line.startswith("UPDATE") for line in lines)
+
+
+def test_a_trainer_that_is_far_too_late_says_so_for_its_own_height() -> None:
     """Rule P11: a header without a body, to be waited for next time."""
     bench = started()
-    a = bench.block("A")
-    bench.propose_and_check(a)
-    bench.certify(bench.certificate(COMMIT, 0, block_id(a.header)))
+    for _ in range(2):
+        full_height(bench)
 
     lines = trained(bench, height=1)
 

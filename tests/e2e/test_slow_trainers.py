@@ -60,3 +60,33 @@ async def test_a_network_whose_first_training_takes_longer_than_a_height_gets_it
         kinds = [block.header.kind for block in ledger.blocks(1, ledger.head)]
     assert kinds[0] is BlockKind.EMPTY
     assert kinds[-1] is BlockKind.AGGREGATE
+
+
+async def test_what_one_trainer_finishes_too_late_counts_at_the_next_height(
+    tmp_path: Path,
+) -> None:
+    """Rule P10: with its old base, under a new header."""
+    may_end = threading.Event()
+    peers = list(found_network(tmp_path, SPEC, replace(OPTIONS, training_rounds=3)))
+    peers[3] = late(peers[3], may_end)
+    hub = MemoryHub()
+
+    async def allow_after_first_height() -> None:
+        await peers[0].watch.reach(1)
+        may_end.set()
+
+    await asyncio.gather(
+        allow_after_first_height(),
+        run_network(
+            peers, 3, [MemoryTransport(hub, name=f"node-{number}") for number in range(len(peers))]
+        ),
+    )
+
+    with peers[0].ledger() as ledger:
+        first, second = ledger.blocks(1, 2)
+    assert [each.trainer for each in first.header.results.contributions] == [0, 1, 2]
+    (own,) = [each.statement for each in second.updates if each.statement.trainer == 3]
+    weights = {each.trainer: each.weight for each in second.header.results.contributions}
+    assert (own.training_round, second.header.training_round) == (1, 2)
+    assert own.base_model_id == first.header.base_model_id
+    assert 3 in weights

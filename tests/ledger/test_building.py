@@ -90,6 +90,7 @@ def test_weights_of_a_full_block_keep_the_largest_trainer_below_a_third() -> Non
         contribution_weights(
             [100, 100, 100, 5_000],
             [each.quality for each in made.state.scores],
+            [0] * 4,
             clip=sample_clip([100, 100, 100, 5_000]),
             trainer_budget=1,
         )

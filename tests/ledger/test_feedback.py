@@ -127,10 +127,15 @@ def test_training_goes_on_from_the_best_after_a_return() -> None:
         update_id=digest("trained on the model that is regretted"),
     )
 
+    late = replace(moved, training_round=old.training_round)
+
     problem = disqualification(made.contract, made.state, moved)
+    too_late = disqualification(made.contract, made.state, late)
     made.add(made.build())
 
-    assert problem == "trained from another model than the current one"
+    # A return empties the window for late updates (rule P10).
+    assert too_late == f"for training round {training_round}, expected {training_round + 1}"
+    assert problem == "trained from another model than that of its training round"
     assert made.blocks[-1].header.base_model_id == made.contract.model.initial_model_id
     assert made.state.training_round == training_round + 1
 

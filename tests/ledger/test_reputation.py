@@ -131,29 +131,42 @@ def test_voting_power_has_a_floor_of_half() -> None:
 def test_contribution_weights_follow_samples_and_quality_up_to_the_clip() -> None:
     """Rule P42 without a trainer budget: no cap."""
     weights = contribution_weights(
-        [100, 200, 10_000, 3], [SCALE, SCALE // 2, SCALE, 0], clip=400, trainer_budget=0
+        [100, 200, 10_000, 3], [SCALE, SCALE // 2, SCALE, 0], [0] * 4, clip=400, trainer_budget=0
     )
 
     assert weights == (100, 100, 400, 1)
+
+
+def test_each_training_round_of_lateness_takes_its_share_and_something_is_left() -> None:
+    """Rules P10 and P42: divided by one more than the staleness, rounded down, at least 1."""
+    weights = contribution_weights(
+        [100, 100, 100, 1],
+        [SCALE, SCALE, SCALE // 2, SCALE],
+        [0, 1, 2, 8],
+        clip=400,
+        trainer_budget=0,
+    )
+
+    assert weights == (100, 50, 16, 1)
 
 
 def test_contribution_weights_are_capped_over_those_that_are_included() -> None:
     """Rule P42: `min(b_t, (m - 1) // 3)` of the included stay below a third."""
     raw = [10, 10, 10, 100]
 
-    weights = contribution_weights(raw, [SCALE] * 4, clip=1000, trainer_budget=5)
+    weights = contribution_weights(raw, [SCALE] * 4, [0] * 4, clip=1000, trainer_budget=5)
 
     assert weights == cap(raw, 1)
 
 
 def test_contribution_weights_are_equal_where_a_budget_meets_too_few_updates() -> None:
-    weights = contribution_weights([10, 20, 90], [SCALE] * 3, clip=1000, trainer_budget=1)
+    weights = contribution_weights([10, 20, 90], [SCALE] * 3, [0] * 3, clip=1000, trainer_budget=1)
 
     assert weights == (1, 1, 1)
 
 
 def test_no_weights_for_no_updates() -> None:
-    assert contribution_weights([], [], clip=1, trainer_budget=0) == ()
+    assert contribution_weights([], [], [], clip=1, trainer_budget=0) == ()
 
 
 @given(
@@ -166,7 +179,7 @@ def test_no_budget_of_included_trainers_has_a_third_of_the_weight(
     samples, qualities = zip(*trainers, strict=True)
 
     weights = contribution_weights(
-        samples, qualities, clip=sample_clip(samples), trainer_budget=budget
+        samples, qualities, [0] * len(samples), clip=sample_clip(samples), trainer_budget=budget
     )
 
     effective = cap_budget(budget, len(trainers))

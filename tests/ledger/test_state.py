@@ -92,6 +92,7 @@ def test_state_root_covers_every_field_but_the_id_of_its_own_block() -> None:
     others: dict[str, object] = {
         "best": replace(state.best, height=1),
         "judged": state.judged[1:],
+        "earlier_models": (),
         "recent_training": state.recent_training[:1],
         "scores": (replace(state.scores[0], absences=5), *state.scores[1:]),
         "banned": (2,),

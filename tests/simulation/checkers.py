@@ -19,9 +19,10 @@ from consensus.messages import (
 from ledger.certificates import check_certificate
 from ledger.errors import CertificateError
 from ledger.genesis import Contract, chain_id
+from ledger.inclusion import staleness
 from ledger.keys import SignatureScheme, Signed
 from ledger.powers import ValidatorSet, cap_budget
-from ledger.records import BlockHeader, Phase, QuorumCertificate, block_id
+from ledger.records import Block, BlockHeader, Phase, QuorumCertificate, block_id
 from ledger.state import State, apply, initial_state, state_root
 from ledger.validity import check_block
 from tests.simulation.aggregate import recomputes
@@ -50,6 +51,7 @@ class Checkers:
         self.proven: dict[int, int] = {}
         self.banned: frozenset[int] = frozenset()
         self.lock_refusals = 0
+        self.late_updates = 0
         self._contract = contract
         self._chain_id = chain_id(contract)
         self._public_keys = tuple(member.public_key for member in contract.members)
@@ -163,7 +165,16 @@ class Checkers:
         self._check_cap(state)
         self._check_bans(state)
         self.kinds[block.header.height] = block.header.kind.name
+        self._count_late(parent, block)
         self._states.append(state)
+
+    def _count_late(self, parent: State, block: Block) -> None:
+        """Rule P10: count the included updates whose base is older than the parent's model."""
+        included = {each.trainer for each in block.header.results.contributions}
+        self.late_updates += sum(
+            each.statement.trainer in included and staleness(parent, each.statement) > 0
+            for each in block.updates
+        )
 
     def _check_cap(self, state: State) -> None:
         """Rule P41: the heaviest validators within the budget stay below a third."""

@@ -89,6 +89,7 @@ def make_contract(settings: Settings) -> Contract:
         byzantine_budget=settings.byzantine_budget,
         trainer_budget=settings.trainer_budget,
         min_updates=1,
+        max_staleness=1,
         training_rounds=TRAINING_ROUNDS,
         timeouts=TIMEOUTS,
         limits=Limits(body_bytes_max=2**20, block_bytes_max=2**20),

@@ -74,7 +74,7 @@ class Node:
         self.is_straggler = member < world.settings.stragglers
         self.engine: Engine | None = None
         self.timers: dict[Timer, int] = {}
-        self.headers: set[bytes] = set()
+        self.headers: set[tuple[int, bytes]] = set()
         self.incarnation = 0
         self.bodies = Bodies(self)
         self.fuse: int | None = None
@@ -219,9 +219,10 @@ class Node:
     def await_update(self, update: Verified[UpdateHeader]) -> None:
         """Tell the engine as soon as the body of a header is here."""
         update_id = update.statement.update_id
-        if update_id in self.headers:
+        key = update.statement.height, update_id
+        if key in self.headers:
             return
-        self.headers.add(update_id)
+        self.headers.add(key)
         self.bodies.require({update_id}, lambda: self.feed(UpdateHeld(update=update)))
 
     # --- effects --------------------------------------------------------------------------------

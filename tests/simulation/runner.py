@@ -16,7 +16,16 @@ from tests.simulation.world import Outcome, simulate
 
 TWICE_EVERY = 100
 """One seed in so many runs twice and must give the same hash of all events."""
-MUST_HAPPEN = ("heights", "views", "certificates", "crashes", "dropped", "caught_up", "banned")
+MUST_HAPPEN = (
+    "heights",
+    "views",
+    "certificates",
+    "crashes",
+    "dropped",
+    "caught_up",
+    "banned",
+    "late_updates",
+)
 """A campaign in which one of these never happened tested nothing and fails."""
 CHUNK = 8
 COLLECT_EVERY = 16

@@ -208,6 +208,7 @@ class World:
             certificates=len(self.checkers.certificates),
             views=len(self.checkers.views),
             heights=len(self.checkers.decided),
+            late_updates=self.checkers.late_updates,
             lock_refusals=self.checkers.lock_refusals,
             accused=len(self.checkers.accused),
             banned=len(self.checkers.banned),

@@ -162,6 +162,7 @@ def contract(
         byzantine_budget=budget,
         trainer_budget=lying,
         min_updates=1,
+        max_staleness=1,
         training_rounds=training_rounds,
         timeouts=Timeouts(
             collect_ms=5_000,
@@ -385,16 +386,15 @@ def chain(
 ) -> Chain:
     """A valid chain of AGGREGATE blocks, signed with Ed25519."""
     terms = of or contract(n, seed=seed)
-    made = empty_chain(terms, keys(len(terms.members), seed))
-    for _ in range(length):
-        made.add(made.build())
-    return made
+    return _grown(empty_chain(terms, keys(len(terms.members), seed)), length)
 
 
 def stub_chain(length: int, *, n: int = 4, of: Contract | None = None) -> Chain:
     """A valid chain of AGGREGATE blocks under `STUB_SCHEME`: fast."""
-    terms = of or contract(n)
-    made = empty_chain(terms, stub_keys(terms))
+    return _grown(empty_chain(of or contract(n), stub_keys(of or contract(n))), length)
+
+
+def _grown(made: Chain, length: int) -> Chain:
     for _ in range(length):
         made.add(made.build())
     return made

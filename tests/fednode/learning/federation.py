@@ -68,7 +68,7 @@ def run_federation(
     for training_round in range(1, training_rounds + 1):
         deltas = [training.fit(training_round, model).delta for training in trainings]
         weights = contribution_weights(
-            samples, qualities, clip=sample_clip(samples), trainer_budget=1
+            samples, qualities, [0] * len(samples), clip=sample_clip(samples), trainer_budget=1
         )
         result = aggregate(rule, deltas, weights)
         model = apply_delta(model, result.delta)
