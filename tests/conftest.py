@@ -34,6 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--seed", type=int, default=DEFAULT_SEED, help="seed of the tests that draw at random"
     )
+    parser.addoption(
+        "--update-transcripts",
+        action="store_true",
+        help="write what the commands of the transcripts print now into their files",
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> str:
