@@ -23,14 +23,15 @@ from ledger.records import FRESH, NIL, Block, Phase, block_id
 from tests.support.consensus.bench import NOW_MS, Bench, equal_chain
 from tests.support.ledger import Chain
 
+# Which numbers p0, p1, ... have is drawn from the chain id, so that output has no numbers.
 _NUMBERED: Final = re.compile(r"\b(contradiction|EVIDENCE|to|ask|show) (\d+)\b")
+MEMBERS: Final = 4
 Options = dict[str, str]
 Lines = Iterable[str]
 HELP: Final = """
-node leads=V [chain=N] [silent=NUMBER,..]   an engine after N decided heights whose member leads
-                            view V; of the decided heights these numbers signed nothing
-order                       the numbers of p0, p1, ...
-late MEMBER                 its COMMIT of the last decided height comes now
+node leads=V [chain=N] [silent]     an engine after N decided heights whose member leads view V; in
+                            these one of the others signed nothing
+late                        its COMMIT of the last decided height comes now
 start, restart              from what is durable; the others answer its question at once
 lose                        stop, and lose the folder
 wake                        start without any answer
@@ -62,6 +63,7 @@ class Talk:
     def __init__(self) -> None:
         self.bench = Bench()
         self.ahead = self.bench.chain
+        self.silent: int | None = None
         self.blocks: dict[str, Block] = {}
 
     def __call__(self, name: str, words: list[str], options: Options) -> Lines:
@@ -71,10 +73,15 @@ class Talk:
 
     # --- life -----------------------------------------------------------------------------------
 
-    def do_node(self, _: list[str], options: Options) -> Lines:
-        silent = [int(each) for each in options.get("silent", "").split(",") if each]
-        chain = equal_chain(int(options.get("chain", "0")), silent=silent)
-        self.bench = Bench(leads=int(options["leads"]), chain=chain)
+    def do_node(self, words: list[str], options: Options) -> Lines:
+        leads, decided = int(options["leads"]), int(options.get("chain", "0"))
+        self.silent = None
+        self.bench = Bench(leads=leads, chain=equal_chain(decided))
+        for number in range(MEMBERS) if "silent" in words else ():
+            self.bench = Bench(leads=leads, chain=equal_chain(decided, silent=[number]))
+            if self.bench.member != number:
+                self.silent = number
+                break
         self.ahead = copy_of(self.bench.chain)
         yield f"this is p{options['leads']} at height {self.bench.height}"
 
@@ -110,9 +117,6 @@ class Talk:
         engine = self.bench.engine
         where = f"height {engine.height}, view {engine.view}"
         yield f"{where}; on the disk: lock {lock}, valid {valid}"
-
-    def do_order(self, *_: object) -> Lines:
-        yield "proposers by number: " + " ".join(map(str, self.bench.order))
 
     def do_timers(self, *_: object) -> Lines:
         for effect in self.bench.effects:
@@ -167,7 +171,7 @@ class Talk:
         yield f"{draft.kind.name}, view {draft.view}, {draft.time_ms - NOW_MS} ms after the start"
         yield f"HAVEs of {self.names(each.signer for each in draft.haves)}"
         yield f"updates of {self.names(each.statement.trainer for each in draft.updates)}"
-        yield f"last certificate of {self.names(signers)}"
+        yield f"last certificate of {len(signers)} members"
         yield f"evidence against {self.names(each.first.signer for each in draft.evidence)}"
 
     def do_built(self, words: list[str], _: Options) -> Lines:
@@ -186,10 +190,11 @@ class Talk:
             self.ahead.add(block, signing=others)
         return ()
 
-    def do_late(self, words: list[str], _: Options) -> Lines:
+    def do_late(self, *_: object) -> Lines:
         certificate = self.bench.chain.certificate
         assert certificate is not None, "a height is decided"
-        signed = self.bench.sign(certificate.vote, self.member(words[0]))
+        assert self.silent is not None, "somebody was silent"
+        signed = self.bench.sign(certificate.vote, self.silent)
         return self.shown(self.bench.step(VoteReceived(vote=self.bench.verified(signed))))
 
     def do_status(self, words: list[str], _: Options) -> Lines:
@@ -265,6 +270,8 @@ class Talk:
 
     def name_of(self, member: int) -> str:
         """The name of a member by its number."""
+        if member == self.silent:
+            return "silent"
         return f"p{self.bench.order.index(member)}"
 
     def shown(self, lines: Iterable[str]) -> Iterator[str]:
