@@ -1,6 +1,7 @@
 """Evidence that waits for a block: at most one piece per member, the newest (rules P37, P45)."""
 
 from ledger.evidence import (
+    admission_problem,
     evidence_key,
     height_problem,
     role_problem,
@@ -54,4 +55,5 @@ class Accusations:
 def _is_late(contract: Contract, state: State, evidence: Evidence) -> bool:
     """Whether it is included, too old, or of a height that this node has not reached."""
     problem = height_problem(evidence, state.height + 1)
-    return (problem or role_problem(contract, state.banned, evidence)) is not None
+    problem = problem or role_problem(contract, state.banned, evidence)
+    return (problem or admission_problem(state.membership, evidence)) is not None

@@ -159,6 +159,7 @@ def _check_content(block: Block) -> None:
         header.haves_root,
         header.evidence_root,
         header.metrics_root,
+        header.operations_root,
         header.last_certificate_hash,
     )
     got = (
@@ -166,6 +167,7 @@ def _check_content(block: Block) -> None:
         block.haves_root,
         evidence_root(block.evidence),
         block.metrics_root,
+        block.operations_root,
         certificate_hash(block.last_certificate),
     )
     if got != expected:

@@ -4,40 +4,56 @@ Whoever has all blocks knows the validators of each height by `apply`. Whoever h
 headers goes from one to the next: the contract fixes the validators of height 1, and each *step* is
 a header with the record of its own validators and the certificate that they made. A step
 
-1. is of this chain and above the one before it, and its header names the hash of its validators;
-2. has a COMMIT certificate for its block by a quorum of these validators;
+1. is of this chain and above the one before it, and its header names the hash of its validators
+   and their keys;
+2. has a COMMIT certificate for its block by a quorum of these validators, signed with these keys;
 3. is the next height, and has the validators that the step before names for it; or is further up,
-   and those of the step before that signed it are a quorum of *their* height, too.
+   and those of the step before that signed it *with the same keys* are a quorum of *their* height,
+   too.
 
 In 3 the first is what every member of the chain checks. The second rests on the same assumption:
 liars hold less than a third of any set, so some honest validator signed, which had checked all of
-the header, and with it the hash of its validators.
+the header, and with it the hash of its validators. Members come and go and keys rotate (rule P81):
+a step whose certificate nobody trusted signed says nothing, whatever keys it brings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from ledger.certificates import check_certificate, signers
-from ledger.encoding import Items
-from ledger.errors import CertificateError
-from ledger.genesis import Contract, chain_id, public_keys
+from ledger.encoding import Items, PublicKey
+from ledger.errors import CertificateError, DecodeError
+from ledger.genesis import Contract, chain_id
 from ledger.keys import ED25519, SignatureScheme
+from ledger.kinds import MEMBERS_MAX
 from ledger.merkle import CompactRange, ProofError
 from ledger.powers import ValidatorSet, validators_hash
 from ledger.records import Block, BlockHeader, Phase, QuorumCertificate, block_id
-from ledger.state import apply, initial_state
+from ledger.state import State, apply, initial_state
 
 STEPS_MAX = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertifiedHeader:
-    """A header, the validators of its height, and the certificate of its block."""
+    """A header, the validators of its height with their keys, and the certificate of its block."""
 
     header: BlockHeader
     validators: ValidatorSet
+    public_keys: Annotated[tuple[PublicKey, ...], Items(MEMBERS_MAX)]
     certificate: QuorumCertificate
+
+    def __post_init__(self) -> None:
+        """Refuse keys that are not one per validator, in their order."""
+        if len(self.public_keys) != len(self.validators.validators):
+            count = len(self.validators.validators)
+            raise DecodeError(f"expected {count} keys of validators, got {len(self.public_keys)}")
+
+    @property
+    def keys(self) -> dict[int, bytes]:
+        """The validators' keys by member number."""
+        return dict(zip(self.validators.members, self.public_keys, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +104,12 @@ def make_anchor(
         own = certificate if following is None else following.last_certificate[0]
         assert own is not None, "a ledger with blocks has the certificate of the last"
         certified.append(
-            CertifiedHeader(header=block.header, validators=state.validators, certificate=own)
+            CertifiedHeader(
+                header=block.header,
+                validators=state.validators,
+                public_keys=_keys_of(state),
+                certificate=own,
+            )
         )
         state = apply(contract, state, block)
         if state.height == height:
@@ -138,21 +159,24 @@ def _check_step(
         raise ProofError(f"{where}: a header of another chain than the genesis")
     if height <= below:
         raise ProofError(f"{where}: expected a header above height {below}")
-    if validators_hash(step.validators) != step.header.validators_hash:
+    if validators_hash(step.validators, step.keys) != step.header.validators_hash:
         raise ProofError(f"{where}: the validators are not those that the header names")
     # 2
-    _check_certified(contract, step, scheme)
+    _check_certified(step, scheme)
     # 3
-    trusted = before.validators if before is not None else initial_state(contract).validators
+    founding = initial_state(contract)
+    trusted = before.validators if before is not None else founding.validators
+    keys = before.keys if before is not None else dict(enumerate(founding.membership.public_keys))
     if height == below + 1:
-        named = validators_hash(trusted) if before is None else before.header.next_validators_hash
+        founders = validators_hash(trusted, founding.membership.public_keys)
+        named = founders if before is None else before.header.next_validators_hash
         if step.header.validators_hash != named:
             raise ProofError(f"{where}: other validators than the step before names")
-    elif not _is_believed_by(trusted, step):
+    elif not _is_believed_by(trusted, keys, step):
         raise ProofError(f"{where}: signed by no quorum of the validators of height {below or 1}")
 
 
-def _check_certified(contract: Contract, step: CertifiedHeader, scheme: SignatureScheme) -> None:
+def _check_certified(step: CertifiedHeader, scheme: SignatureScheme) -> None:
     header, certificate = step.header, step.certificate
     where = f"height {header.height}"
     expected = (Phase.COMMIT, header.height, block_id(header))
@@ -160,12 +184,9 @@ def _check_certified(contract: Contract, step: CertifiedHeader, scheme: Signatur
         raise ProofError(f"{where}: the certificate is not one of COMMITs for this block")
     if certificate.view < header.created_view:
         raise ProofError(f"{where}: the certificate is of a view before the block was created")
-    keys = public_keys(contract)
-    if any(member >= len(keys) for member in step.validators.members):
-        raise ProofError(f"{where}: a validator is no member of the contract")
     try:
         check_certificate(
-            certificate, step.validators, keys, chain_id=header.chain_id, scheme=scheme
+            certificate, step.validators, step.keys, chain_id=header.chain_id, scheme=scheme
         )
     except CertificateError as error:
         raise ProofError(str(error)) from None
@@ -176,16 +197,29 @@ def _few_steps(certified: Sequence[CertifiedHeader]) -> tuple[CertifiedHeader, .
     steps: list[CertifiedHeader] = []
     height = 0
     while height < len(certified):
-        trusted = steps[-1].validators if steps else certified[0].validators
+        last = steps[-1] if steps else certified[0]
+        trusted, keys = last.validators, last.keys
         distance = len(certified) - height
-        while distance > 1 and not _is_believed_by(trusted, certified[height + distance - 1]):
+        while distance > 1 and not _is_believed_by(trusted, keys, certified[height + distance - 1]):
             distance //= 2
         height += distance
         steps.append(certified[height - 1])
     return tuple(steps)
 
 
-def _is_believed_by(trusted: ValidatorSet, step: CertifiedHeader) -> bool:
-    """Whether those of `trusted` that signed a step are a quorum of it."""
-    members = signers(step.certificate, step.validators)
-    return trusted.has_quorum(sum(trusted.power_of(member) for member in members))
+def _is_believed_by(
+    trusted: ValidatorSet, keys: Mapping[int, bytes], step: CertifiedHeader
+) -> bool:
+    """Whether those of `trusted` that signed a step with the keys known of them are a quorum."""
+    own = step.keys
+    same = [
+        member
+        for member in signers(step.certificate, step.validators)
+        if keys.get(member) == own[member]
+    ]
+    return trusted.has_quorum(sum(trusted.power_of(member) for member in same))
+
+
+def _keys_of(state: State) -> tuple[bytes, ...]:
+    """The keys of the validators of the height after `state`, in their order."""
+    return tuple(state.membership.public_keys[each] for each in state.validators.members)

@@ -22,9 +22,10 @@ from ledger.audit_report import AuditReport
 from ledger.certificates import check_certificate, signers
 from ledger.errors import CertificateError, ContractError
 from ledger.findings import Finding
-from ledger.genesis import Contract, Genesis, chain_id, consent_bytes, public_keys
+from ledger.genesis import Contract, Genesis, chain_id, consent_bytes
 from ledger.genesis_rules import check_contract
 from ledger.keys import ED25519, SignatureScheme
+from ledger.membership import public_keys_at
 from ledger.records import Block, BlockHeader, Phase, QuorumCertificate
 from ledger.state import State, apply, initial_state
 from ledger.validity import CHECKS, Check, check_block
@@ -186,7 +187,7 @@ def _tip_quorum(chain: Chain) -> Problems:
             check_certificate(
                 certificate,
                 state.previous_validators,
-                public_keys(chain.contract),
+                public_keys_at(state.membership, state.height),
                 chain_id=chain_id(chain.contract),
                 scheme=chain.scheme,
             )

@@ -13,8 +13,9 @@ from ledger.evidence import evidence_root
 from ledger.genesis import AggregationTerms, Contract
 from ledger.inclusion import included, vouched_headers, weighted_contributions
 from ledger.keys import Signed
+from ledger.membership import contract_in_force
 from ledger.metrics import MetricsReport, metrics_root
-from ledger.operations import Agreed, Ready, operations_root
+from ledger.operations import Agreed, Ready, operations_root, sorted_operations
 from ledger.powers import validators_hash
 from ledger.records import (
     ZERO_DIGEST,
@@ -42,7 +43,7 @@ class Draft:
 
     `updates` may hold more headers than the vouched ones, which are picked. `results` are those of
     `aggregate_results` for AGGREGATE, of `unchanged_results` for EMPTY. `evidence` is ascending by
-    the accused, `operations` by id, `readies` by signer, `metrics` by height and member.
+    the accused, `readies` by signer, `metrics` by height and member.
     """
 
     view: int
@@ -64,8 +65,10 @@ def build_block(contract: Contract, state: State, draft: Draft) -> Block:
     `ledger.validity.check_block` finds nothing wrong with it if the draft's kind, HAVEs, time,
     certificate and results obey the rules.
     """
+    contract = contract_in_force(contract, state)
     haves = tuple(sorted(draft.haves, key=lambda have: have.signer))
     updates = vouched_headers(state, haves, draft.updates)
+    operations = sorted_operations(draft.operations, state.chain_id)
     last_certificate = () if draft.last_certificate is None else (draft.last_certificate,)
     header = BlockHeader(
         version=BLOCK_VERSION,
@@ -85,9 +88,9 @@ def build_block(contract: Contract, state: State, draft: Draft) -> Block:
         haves_root=haves_root(haves),
         metrics_root=metrics_root(draft.metrics),
         evidence_root=evidence_root(draft.evidence),
-        operations_root=operations_root(draft.operations, draft.readies),
+        operations_root=operations_root(operations, draft.readies),
         last_certificate_hash=certificate_hash(last_certificate),
-        validators_hash=validators_hash(state.validators),
+        validators_hash=validators_hash(state.validators, state.membership.public_keys),
         next_validators_hash=ZERO_DIGEST,
         state_root=ZERO_DIGEST,
         log_root=ZERO_DIGEST,
@@ -98,7 +101,7 @@ def build_block(contract: Contract, state: State, draft: Draft) -> Block:
         updates=updates,
         last_certificate=last_certificate,
         evidence=draft.evidence,
-        operations=draft.operations,
+        operations=operations,
         readies=draft.readies,
         metrics=draft.metrics,
     )
@@ -110,7 +113,7 @@ def with_outcome(contract: Contract, state: State, block: Block) -> Block:
     after = apply(contract, state, block)
     header = replace(
         block.header,
-        next_validators_hash=validators_hash(after.validators),
+        next_validators_hash=validators_hash(after.validators, after.membership.public_keys),
         state_root=state_root(after),
         log_root=after.log.root(),
     )

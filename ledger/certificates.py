@@ -53,7 +53,7 @@ def merge_votes(
 def check_certificate(
     certificate: QuorumCertificate,
     validators: ValidatorSet,
-    public_keys: Sequence[bytes],
+    public_keys: Sequence[bytes] | Mapping[int, bytes],
     *,
     chain_id: bytes,
     scheme: SignatureScheme = ED25519,
@@ -66,7 +66,7 @@ def check_certificate(
     Args:
         certificate: From anywhere.
         validators: The set of the certificate's height.
-        public_keys: Keys of all members, by member number.
+        public_keys: Keys of that height by member number, at least of all in the set.
         chain_id: The chain that the votes must name.
         scheme: How signatures are checked.
 

@@ -4,8 +4,10 @@ An honest member signs one UPDATE and one HAVE per height and one PROPOSAL, PREP
 view (rule P60), so two different ones at one place prove that its key is not used as it should be.
 Nothing else convicts: no silence, no slowness, no wrong value.
 
-Membership only shrinks, by bans. So whoever has a role and is not banned had it at every height
-before, and the state need not keep the validators of past heights (docs/adr/0019).
+Nobody's roles change between admission and the end of membership. So whoever has a role and is not
+banned had it at every height since it was admitted, and the state need not keep the validators of
+past heights (docs/adr/0019, docs/adr/0020). Statements are checked with the key of their height; a
+ban is of the member's number, whichever key it has now.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -15,6 +17,7 @@ from ledger.encoding import encode, encode_as
 from ledger.errors import DecodeError
 from ledger.genesis import Contract
 from ledger.keys import Signed, StatementT
+from ledger.membership import Membership
 from ledger.merkle import root
 from ledger.records import (
     DoubleHave,
@@ -134,6 +137,15 @@ def role_problem(contract: Contract, banned: Collection[int], evidence: Evidence
     if not (terms.is_trainer if kind == "UPDATE" else terms.is_validator):
         return f"member {member} has no role in which it says {kind}"
     return f"member {member} is banned already" if member in banned else None
+
+
+def admission_problem(membership: Membership, evidence: Evidence) -> str | None:
+    """Return why the accused was no member yet at the height of its statements (rule P81)."""
+    member, _, stated, _ = evidence_key(evidence)
+    admitted = membership.members[member].admitted if member < len(membership.members) else 0
+    if stated > admitted or not admitted:
+        return None
+    return f"member {member} was admitted at height {admitted}, its statements are of {stated}"
 
 
 def validators_left(contract: Contract, banned: Collection[int]) -> list[int]:

@@ -16,6 +16,7 @@ from ledger.genesis import (
     STALENESS_MAX,
     Contract,
     Genesis,
+    Member,
     Role,
     consent_bytes,
     trainers_in_role,
@@ -23,6 +24,7 @@ from ledger.genesis import (
 )
 from ledger.keys import ED25519, SignatureScheme
 from ledger.metrics import METRIC_MAX, METRIC_SCALE, PATIENCE_MAX
+from ledger.operations import OPERATIONS_MAX, READIES_MAX
 from ledger.powers import cap_budget
 from ledger.records import EVIDENCE_MAX
 
@@ -42,6 +44,10 @@ CONTRIBUTION_BYTES: Final = 10
 METRICS_BYTES: Final = 168
 EVIDENCE_BYTES: Final = 8
 """Besides the two statements, of which HAVE lists are the longest or headers are (rule P45)."""
+OPERATION_BYTES: Final = 1_700
+"""The longest changes the terms (rule P81): sixteen parameters with names."""
+APPROVAL_BYTES: Final = 105
+READY_BYTES: Final = 116
 _DECIMAL: Final = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 Problems: TypeAlias = Iterator[str]
@@ -81,16 +87,29 @@ def check_contract(contract: Contract) -> None:
     Raises:
         ContractError: If they do not; the text names every problem, one per line.
     """
-    problems = [
-        *_member_problems(contract),
-        *_budget_problems(contract),
-        *_model_problems(contract),
-        *_training_problems(contract),
-        *_feedback_problems(contract),
-        *_wait_problems(contract),
-    ]
+    _refuse([*_founder_problems(contract), *_terms_problems(contract)])
+
+
+def check_terms(contract: Contract) -> None:
+    """Check that the terms of a contract in force can be carried out by its members (rule P81).
+
+    Raises:
+        ContractError: If they do not; the text names every problem, one per line.
+    """
+    _refuse([*_terms_problems(contract)])
+
+
+def _refuse(problems: list[str]) -> None:
     if problems:
         raise ContractError("\n".join(problems))
+
+
+def _terms_problems(contract: Contract) -> Problems:
+    yield from _budget_problems(contract)
+    yield from _model_problems(contract)
+    yield from _training_problems(contract)
+    yield from feedback_problems(contract)
+    yield from _wait_problems(contract)
 
 
 def check_genesis(genesis: Genesis, scheme: SignatureScheme = ED25519) -> None:
@@ -121,7 +140,7 @@ def check_consents(genesis: Genesis, scheme: SignatureScheme = ED25519) -> None:
             raise ContractError(f"the signature of {name} is not under this contract")
 
 
-def _member_problems(contract: Contract) -> Problems:
+def _founder_problems(contract: Contract) -> Problems:
     members = contract.members
     if contract.version != CONTRACT_VERSION:
         yield f"version: expected {CONTRACT_VERSION}, got {contract.version}"
@@ -130,17 +149,21 @@ def _member_problems(contract: Contract) -> Problems:
     if not any(member.is_validator for member in members):
         yield "members: expected at least one validator, got none"
     for number, member in enumerate(members):
-        where = f"members[{number}] ({member.name})"
-        if not member.name:
-            yield f"{where}: expected a name, got none"
-        if not 0 < member.roles <= (Role.TRAINER | Role.VALIDATOR | Role.HOLD_OUT):
-            yield f"{where}: expected roles of trainer, validator, hold-out, got {member.roles}"
-        if member.has_hold_out and not member.is_validator:
-            yield f"{where}: expected a member with a hold-out to be a validator, it is none"
-        if member.samples > SAMPLES_MAX:
-            yield f"{where}: expected at most {SAMPLES_MAX} samples, got {member.samples}"
-        if member.is_trainer and not member.samples:
-            yield f"{where}: expected a trainer to have samples, got 0"
+        yield from member_problems(f"members[{number}] ({member.name})", member)
+
+
+def member_problems(where: str, member: Member) -> Problems:
+    """Yield what is wrong with one member; `where` is what the sentences begin with."""
+    if not member.name:
+        yield f"{where}: expected a name, got none"
+    if not 0 < member.roles <= (Role.TRAINER | Role.VALIDATOR | Role.HOLD_OUT):
+        yield f"{where}: expected roles of trainer, validator, hold-out, got {member.roles}"
+    if member.has_hold_out and not member.is_validator:
+        yield f"{where}: expected a member with a hold-out to be a validator, it is none"
+    if member.samples > SAMPLES_MAX:
+        yield f"{where}: expected at most {SAMPLES_MAX} samples, got {member.samples}"
+    if member.is_trainer and not member.samples:
+        yield f"{where}: expected a trainer to have samples, got 0"
 
 
 def _budget_problems(contract: Contract) -> Problems:
@@ -208,7 +231,8 @@ def _training_problems(contract: Contract) -> Problems:
     )
 
 
-def _feedback_problems(contract: Contract) -> Problems:
+def feedback_problems(contract: Contract) -> Problems:
+    """Yield why members cannot judge models under these terms, or who should not (rule P16)."""
     terms = contract.feedback
     if terms == NO_FEEDBACK:
         if any(member.has_hold_out for member in contract.members):
@@ -235,10 +259,11 @@ def _wait_problems(contract: Contract) -> Problems:
     longest = max(waits.propose_ms, waits.prepare_ms, waits.commit_ms)
     if waits.view_max_ms < longest:
         yield f"timeouts.view_max_ms: expected {longest} or more (the longest wait of a view)"
-    yield from _block_size_problems(contract)
+    yield from block_size_problems(contract)
 
 
-def _block_size_problems(contract: Contract) -> Problems:
+def block_size_problems(contract: Contract) -> Problems:
+    """Yield why blocks of these members need not fit the limit, or the limit is none."""
     limit, bound = contract.limits.block_bytes_max, block_bytes_bound(contract)
     if not 0 < limit <= MESSAGE_BYTES_MAX:
         yield f"limits.block_bytes_max: expected 1 to {MESSAGE_BYTES_MAX}, got {limit}"
@@ -266,6 +291,8 @@ def block_bytes_bound(contract: Contract) -> int:
         + trainers * CONTRIBUTION_BYTES
         + reporters * contract.feedback.patience * METRICS_BYTES
         + min(EVIDENCE_MAX, len(contract.members)) * _evidence_bytes(trainers)
+        + OPERATIONS_MAX * (OPERATION_BYTES + validators * APPROVAL_BYTES)
+        + READIES_MAX * READY_BYTES
     )
 
 

@@ -175,9 +175,18 @@ def opens_for_feedback(contract: Contract, state: State) -> bool:
     return is_new and has_reporters and not opens_for_training(contract, state)
 
 
-def opens(contract: Contract, state: State) -> bool:
-    """Return whether there is a height after `state`; if not, the chain is finished (rule P15)."""
-    return opens_for_training(contract, state) or opens_for_feedback(contract, state)
+def opens(contract: Contract, state: State, *, has_changes: bool = False) -> bool:
+    """Return whether the height after `state` takes a block at all (rule P15).
+
+    Where it opens neither for training nor for feedback, every block of it must carry an operation
+    or a READY. It is an EMPTY one then, whose HAVE lists name nothing that counts.
+
+    Args:
+        contract: The contract in force.
+        state: The parent state.
+        has_changes: Whether an operation with all its approvals, or a READY, is at hand.
+    """
+    return has_changes or opens_for_training(contract, state) or opens_for_feedback(contract, state)
 
 
 def empty_view(contract: Contract) -> int:

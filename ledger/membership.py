@@ -32,7 +32,9 @@ class Standing(IntEnum):
     PENDING = 2
     """A JOIN was applied, its READY was not yet."""
     GONE = 3
-    """It left, was evicted, or its JOIN expired."""
+    """It took part, and left or was evicted."""
+    LAPSED = 4
+    """It never took part: its JOIN expired or was taken back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,11 @@ class MemberRecord:
     standing: Standing
     admitted: U64
     expiry: U64
+
+    @property
+    def was_admitted(self) -> bool:
+        """Whether it takes part or did."""
+        return self.standing in (Standing.ACTIVE, Standing.GONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -125,8 +125,6 @@ Operation: TypeAlias = Join | Leave | Evict | Rotate | ChangeTerms
 WithKey: TypeAlias = Join | Rotate
 """Operations that bring a new key, whose possession they prove."""
 WithKeyT = TypeVar("WithKeyT", Join, Rotate)
-OfMember: TypeAlias = Leave | Evict | Rotate
-"""Operations about a member that the chain knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ All tests are integer inequalities over powers, never counts of members: nothing
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import sha256
@@ -81,9 +81,17 @@ class ValidatorSet:
         return is_blocking(power, self.total)
 
 
-def validators_hash(validators: ValidatorSet) -> bytes:
-    """Return the 32-byte hash by which headers name a validator set (rule P50)."""
-    return sha256(domain_tag("vals/1") + encode(validators)).digest()
+def validators_hash(
+    validators: ValidatorSet, public_keys: Sequence[bytes] | Mapping[int, bytes]
+) -> bytes:
+    """Return the 32-byte hash by which headers name a validator set with its keys (rule P50).
+
+    Args:
+        validators: The set of a height.
+        public_keys: The keys of that height by member number, at least of all in the set.
+    """
+    keys = b"".join(public_keys[each] for each in validators.members)
+    return sha256(domain_tag("vals/1") + encode(validators) + keys).digest()
 
 
 def cap_budget(budget: int, count: int) -> int:

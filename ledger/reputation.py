@@ -34,6 +34,25 @@ class Scores:
     absences: U32
 
 
+NO_SCORES: Final = Scores(participation=0, proposing=0, quality=0, absences=0)
+"""Those of a number whose member is not admitted yet."""
+
+
+def first_scores(participation: int, former: Sequence[Scores] = ()) -> Scores:
+    """Return the scores of a member at its admission (rule P43).
+
+    Args:
+        participation: Its initial participation, from sample counts.
+        former: Scores of the same organisation under earlier numbers; it gains nothing by leaving.
+    """
+    return Scores(
+        participation=min([participation, *(each.participation for each in former)]),
+        proposing=min([SCALE, *(each.proposing for each in former)]),
+        quality=min([SCALE, *(each.quality for each in former)]),
+        absences=0,
+    )
+
+
 def ema(score: int, target: int, numerator: int, denominator: int) -> int:
     """Return `score` moved `numerator/denominator` of the way to `target`, rounded down.
 

@@ -10,23 +10,32 @@ from hashlib import sha256
 from typing import Annotated, Final
 
 from ledger.certificates import signers
+from ledger.changes import membership_after, next_place
 from ledger.election import schedule
 from ledger.encoding import U16, U32, U64, Digest, Items, domain_tag, encode
 from ledger.evidence import banned_after, validators_left
 from ledger.feedback import JUDGED_MAX, BestModel, JudgedModel, judge, judged_after
 from ledger.genesis import STALENESS_MAX, Contract, chain_id
 from ledger.kinds import MEMBERS_MAX
-from ledger.membership import Membership, initial_membership
+from ledger.membership import (
+    Membership,
+    Standing,
+    contract_in_force,
+    initial_membership,
+    with_membership,
+)
 from ledger.merkle import EMPTY_RANGE, EMPTY_ROOT, CompactRange
 from ledger.operations import READY_WINDOW
 from ledger.powers import Validator, ValidatorSet
 from ledger.records import ZERO_DIGEST, Block, BlockKind, Flag, block_id
 from ledger.reputation import (
+    NO_SCORES,
     PROPOSING_RATE,
     QUALITY_RATE,
     SCALE,
     Scores,
     ema,
+    first_scores,
     initial_participation,
     participated,
     voting_powers,
@@ -110,10 +119,7 @@ DECODABLE: Final[tuple[object, ...]] = (State,)
 def initial_state(contract: Contract) -> State:
     """Return the state before block 1 of the chain that `contract` founds."""
     participation = initial_participation([member.samples for member in contract.members])
-    scores = tuple(
-        Scores(participation=each, proposing=SCALE, quality=SCALE, absences=0)
-        for each in participation
-    )
+    scores = tuple(first_scores(each) for each in participation)
     founded = chain_id(contract)
     return State(
         chain_id=founded,
@@ -148,18 +154,20 @@ def apply(contract: Contract, state: State, block: Block) -> State:
     (height, training round) are taken from `state`.
 
     Args:
-        contract: The terms in force.
+        contract: That of the genesis or of any height: what is in force follows from `state`.
         state: The state after the parent.
-        block: The block; only its header, last certificate, evidence and METRICS are read, and the
-            update ids.
+        block: The block; of its updates only the ids are read.
     """
     header = block.header
     is_training = header.kind is BlockKind.AGGREGATE
+    contract = contract_in_force(contract, state)
     banned = banned_after(contract, state.banned, block.evidence)
     verdict = judge(contract, state, block.metrics, banned)
     # A model that a quorum regrets goes; the one of this block is recorded and not used.
     base = verdict.best if verdict.is_regretted else header.results
+    membership = _membership_after(contract, state, block, banned)
     scores = _scores_after(contract, state, block, banned)
+    scores = _scores_with_newcomers(state.membership, membership, scores)
     return replace(
         state,
         height=state.height + 1,
@@ -174,13 +182,15 @@ def apply(contract: Contract, state: State, block: Block) -> State:
         returns=state.returns + verdict.is_regretted,
         empties_in_row=0 if is_training else state.empties_in_row + 1,
         scores=scores,
-        validators=_validators(contract, scores, banned),
+        validators=_validators(with_membership(contract, membership), scores, banned),
         previous_validators=state.validators,
         earlier_models=_earlier_models(
             contract, state, is_training=is_training, is_back=verdict.is_regretted
         ),
         recent_training=_recent_training(contract, state, block),
         banned=banned,
+        membership=membership,
+        recent_ids=_recent_ids(state),
         log=state.log.append(state.tip_id) if state.height else state.log,
     )
 
@@ -269,6 +279,48 @@ def _earlier_models(
         return ()
     models = (*state.earlier_models, state.model_id) if is_training else state.earlier_models
     return models[-contract.max_staleness :]
+
+
+def _membership_after(
+    contract: Contract, state: State, block: Block, banned: tuple[int, ...]
+) -> Membership:
+    """Rule P81; whoever is banned is out, so that keys for its like are made anew (rule P90)."""
+    place = next_place(contract, state, banned)
+    after = membership_after(place, block.operations, block.readies)
+    is_changed = after.members != state.membership.members or banned != state.banned
+    return replace(after, changed=place.height) if is_changed else after
+
+
+def _scores_with_newcomers(
+    before: Membership, after: Membership, scores: tuple[Scores, ...]
+) -> tuple[Scores, ...]:
+    """Rule P43: places for new numbers, and first scores for whoever this block admits.
+
+    An organisation that comes back keeps what it lost under its former numbers.
+    """
+    if after.members is before.members:
+        return scores
+    grown = [*scores, *(NO_SCORES for _ in after.members[len(scores) :])]
+    samples = [each.samples for each in after.in_force]
+    for number, record in enumerate(after.members):
+        was_active = (
+            number < len(before.members) and before.members[number].standing is Standing.ACTIVE
+        )
+        if record.standing is Standing.ACTIVE and not was_active:
+            former = [
+                grown[other]
+                for other, each in enumerate(after.members)
+                if each.member.name == record.member.name and other < number and each.was_admitted
+            ]
+            grown[number] = first_scores(initial_participation(samples)[number], former)
+    return tuple(grown)
+
+
+def _recent_ids(state: State) -> tuple[bytes, ...]:
+    """Ids that a READY of the next blocks may name besides the tip, while a key is pending."""
+    if not state.membership.pending:
+        return ()
+    return (*state.recent_ids, state.tip_id)[1 - READY_WINDOW :]
 
 
 def _recent_training(contract: Contract, state: State, block: Block) -> tuple[TrainingBlock, ...]:

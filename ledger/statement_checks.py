@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 from ledger.evidence import (
     accused,
+    admission_problem,
     content_problem,
     height_problem,
+    place_of,
     place_problem,
     role_problem,
     validators_left,
@@ -58,7 +60,8 @@ def evidence_signatures(s: Subject) -> Problems:
     """Rule P45: the accused signed both."""
     for field, each in _evidence(s):
         for signed in (each.first, each.second):
-            yield from s.signature_problem(signed, member=signed.signer, field=field)
+            _, _, stated, _ = place_of(signed)
+            yield from s.signature_problem(signed, member=signed.signer, field=field, height=stated)
 
 
 def evidence_rest(s: Subject) -> Problems:
@@ -66,6 +69,14 @@ def evidence_rest(s: Subject) -> Problems:
     together = {*s.state.banned, *accused(s.block.evidence)}
     if s.block.evidence and not validators_left(s.contract, together):
         yield "evidence", "expected at least one validator to be left, got none"
+
+
+def evidence_admitted(s: Subject) -> Problems:
+    """Rule P81: the accused was a member at that height."""
+    for field, each in _evidence(s):
+        problem = admission_problem(s.state.membership, each)
+        if problem is not None:
+            yield field, problem
 
 
 def _evidence(s: Subject) -> Iterator[tuple[str, Evidence]]:
@@ -105,6 +116,11 @@ def metrics_once(s: Subject) -> Problems:
 
 
 def metrics_signatures(s: Subject) -> Problems:
-    """Rule P3: the member signed them."""
+    """Rule P3: the member signed them, after the block that made the model."""
     for each in s.block.metrics:
-        yield from s.signature_problem(each, member=each.signer, field=f"metrics[{each.signer}]")
+        yield from s.signature_problem(
+            each,
+            member=each.signer,
+            field=f"metrics[{each.signer}]",
+            height=each.statement.height + 1,
+        )

@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
+from ledger.changes import Place, next_place, places
 from ledger.errors import SignatureError
-from ledger.genesis import Contract, public_keys
+from ledger.evidence import banned_after
+from ledger.genesis import Contract
 from ledger.inclusion import Vouched, empty_view, header_key, qualified, vouched
 from ledger.keys import SignatureScheme, Signed, StatementT, verify
+from ledger.membership import public_keys_at
+from ledger.operations import Agreed
 from ledger.records import Block, BlockHeader, UpdateHeader
 from ledger.state import State, apply
 
@@ -63,9 +67,26 @@ class Subject:
         """Whether the block was created in a view that gives up on updates (rule P15)."""
         return self.header.created_view >= empty_view(self.contract)
 
-    def signature_problem(self, signed: Signed[StatementT], *, member: int, field: str) -> Problems:
-        """Yield what is wrong with the signature of a statement that `member` must have signed."""
-        keys = public_keys(self.contract)
+    @cached_property
+    def operations(self) -> tuple[tuple[Place, Agreed], ...]:
+        """The operations of the block, each with what it meets (rule P81)."""
+        banned = banned_after(self.contract, self.state.banned, self.block.evidence)
+        place = next_place(self.contract, self.state, banned)
+        return tuple(places(place, self.block.operations))
+
+    def signature_problem(
+        self, signed: Signed[StatementT], *, member: int, field: str, height: int | None = None
+    ) -> Problems:
+        """Yield what is wrong with the signature of a statement that `member` must have signed.
+
+        Args:
+            signed: The statement.
+            member: Who must have signed it.
+            field: Where it stands in the block.
+            height: The height whose keys count, that of the block unless told.
+        """
+        membership = self.state.membership
+        keys = public_keys_at(membership, self.height if height is None else height)
         if member >= len(keys) or signed.signer != member:
             yield field, f"expected a signature of a member, got member {signed.signer}"
             return

@@ -21,7 +21,7 @@ from ledger.election import proposer_of
 from ledger.errors import CertificateError
 from ledger.evidence import evidence_root
 from ledger.findings import Finding
-from ledger.genesis import Contract, public_keys
+from ledger.genesis import Contract
 from ledger.inclusion import (
     has_have_quorum,
     need,
@@ -29,11 +29,13 @@ from ledger.inclusion import (
     weighted_contributions,
 )
 from ledger.keys import ED25519, SignatureScheme
-from ledger.merkle import EMPTY_ROOT
+from ledger.membership import contract_in_force, public_keys_at
+from ledger.operation_checks import OPERATION_CHECKS
 from ledger.powers import validators_hash
 from ledger.records import Block, BlockKind, Phase
 from ledger.state import State, state_root
 from ledger.statement_checks import (
+    evidence_admitted,
     evidence_content,
     evidence_height,
     evidence_order,
@@ -75,13 +77,14 @@ def check_block(
     """Return everything that is wrong with `block` on top of `state`; nothing when it is valid.
 
     Args:
-        contract: The terms in force.
+        contract: That of the genesis or of any height: what is in force follows from `state`.
         state: The state after the parent.
         block: A decoded block from anywhere.
         scheme: How signatures are checked.
         checks: The checks to carry out, all of `CHECKS` unless told.
     """
-    subject = Subject(contract=contract, state=state, block=block, scheme=scheme)
+    in_force = contract_in_force(contract, state)
+    subject = Subject(contract=in_force, state=state, block=block, scheme=scheme)
     return tuple(
         Finding(height=subject.height, field=field, rule=check.rule, text=text)
         for check in (CHECKS if checks is None else checks)
@@ -120,9 +123,10 @@ def _time(s: Subject) -> Problems:
 
 
 def _is_open(s: Subject) -> Problems:
-    if not opens(s.contract, s.state):
-        last = s.contract.training_rounds
-        yield "height", f"expected no block after training round {last}: the chain is finished"
+    has_changes = bool(s.block.operations or s.block.readies)
+    if not opens(s.contract, s.state, has_changes=has_changes):
+        what = "training does not go on, and it changes no members or terms"
+        yield "height", f"expected no such block: {what}"
 
 
 def _kind(s: Subject) -> Problems:
@@ -229,11 +233,8 @@ def _roots(s: Subject) -> Problems:
     yield from _different("metrics_root", s.block.metrics_root, s.header.metrics_root)
 
 
-def _empty_roots(s: Subject) -> Problems:
-    # This version does not carry out operations.
-    carried = len(s.block.operations) + len(s.block.readies)
-    yield from _different("operations", 0, carried)
-    yield from _different("operations_root", EMPTY_ROOT, s.header.operations_root)
+def _operations_root(s: Subject) -> Problems:
+    yield from _different("operations_root", s.block.operations_root, s.header.operations_root)
 
 
 def _certificate_presence(s: Subject) -> Problems:
@@ -266,7 +267,7 @@ def _certificate_quorum(s: Subject) -> Problems:
             check_certificate(
                 each,
                 s.state.previous_validators,
-                public_keys(s.contract),
+                public_keys_at(s.state.membership, s.state.height),
                 chain_id=s.state.chain_id,
                 scheme=s.scheme,
             )
@@ -275,12 +276,12 @@ def _certificate_quorum(s: Subject) -> Problems:
 
 
 def _validators(s: Subject) -> Problems:
-    expected = validators_hash(s.state.validators)
+    expected = validators_hash(s.state.validators, s.state.membership.public_keys)
     yield from _different("validators_hash", expected, s.header.validators_hash)
 
 
 def _next_validators(s: Subject) -> Problems:
-    expected = validators_hash(s.after.validators)
+    expected = validators_hash(s.after.validators, s.after.membership.public_keys)
     yield from _different("next_validators_hash", expected, s.header.next_validators_hash)
 
 
@@ -314,7 +315,7 @@ _ORDER: Final[tuple[tuple[str, Callable[[Subject], Problems]], ...]] = (
     ("P42", _weights),
     ("P15", _unchanged),
     ("P50", _roots),
-    ("P50", _empty_roots),
+    ("P50", _operations_root),
     ("P51", _certificate_presence),
     ("P50", _certificate_hash),
     ("P51", _certificate_subject),
@@ -336,6 +337,8 @@ _ORDER: Final[tuple[tuple[str, Callable[[Subject], Problems]], ...]] = (
     ("P16", metrics_role),
     ("P16", metrics_once),
     ("P3", metrics_signatures),
+    ("P81", evidence_admitted),
+    *(("P81", find) for find in OPERATION_CHECKS),
 )
 CHECKS: Final = tuple(
     Check(number=number, rule=rule, find=find)

@@ -15,6 +15,7 @@ from ledger.errors import ContractError
 from ledger.genesis import Genesis
 from ledger.genesis_rules import check_contract
 from ledger.records import Block, BlockKind, QuorumCertificate
+from tests.ledger.test_forged_operations import OPERATION_PATHS
 from tests.support.evidence import KINDS, proof
 from tests.support.fields import changed, paths
 from tests.support.forgery import (
@@ -25,15 +26,8 @@ from tests.support.forgery import (
     history,
     votes_certificate,
 )
-from tests.support.ledger import (
-    Chain,
-    chain,
-    contract,
-    empty_chain,
-    genesis,
-    keys,
-    reseal,
-)
+from tests.support.ledger import Chain, chain, contract, empty_chain, genesis, keys
+from tests.support.sealing import reseal
 
 FORGED, EMPTY, TIP = 3, 4, 5
 """Heights of `history`: an AGGREGATE block in the middle, an EMPTY one, the last one."""
@@ -181,8 +175,8 @@ def test_the_honest_ledger_holds_and_is_not_trivial() -> None:
 
 
 def test_every_field_of_a_block_and_a_certificate_has_a_forgery() -> None:
-    carried = [path for path in paths(Block) if not path.startswith(("operations", "readies"))]
-    assert carried == [*BLOCK_FINDINGS, "evidence", *EVIDENCE_PATHS, *METRICS_FINDINGS]
+    carried = ["evidence", *EVIDENCE_PATHS, *OPERATION_PATHS, *METRICS_FINDINGS]
+    assert list(paths(Block)) == [*BLOCK_FINDINGS, *carried]
     assert list(paths(QuorumCertificate)) == list(CERTIFICATE_FINDINGS)
 
 

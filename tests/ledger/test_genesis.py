@@ -29,11 +29,22 @@ from ledger.genesis_rules import (
     fault_tolerance,
 )
 from ledger.metrics import METRIC_MAX
+from ledger.operations import (
+    OPERATIONS_MAX,
+    Agreed,
+    ChangeTerms,
+    contract_hash,
+    operation_id,
+    terms_of,
+    with_terms,
+)
 from ledger.records import EVIDENCE_MAX, Evidence, HaveEntry, HaveList
 from ledger.tensors import TensorSpec
+from ledger.validity import check_block
 from tests.support.evidence import signed
 from tests.support.feedback import FEEDBACK, report, with_feedback
 from tests.support.ledger import (
+    STUB_SCHEME,
     Chain,
     contract,
     digest,
@@ -42,6 +53,7 @@ from tests.support.ledger import (
     stub_chain,
     with_roles,
 )
+from tests.support.members import agreed, carrying
 
 TERMS = contract(4)
 
@@ -295,6 +307,23 @@ def full_haves(made: Chain, member: int) -> Evidence:
     return make_evidence(signed(made, member, one), signed(made, member, other))
 
 
+def longest_changes(made: Chain) -> tuple[Agreed, ...]:
+    """As many changes of the terms as fit, each of what the one before it leads to."""
+    meant, last, found = made.in_force, b"", []
+    for number in range(OPERATIONS_MAX):
+        parameters = tuple(
+            RuleParameter(name=f"{number} {i}".ljust(64, "x"), value=-(2**62)) for i in range(16)
+        )
+        aggregation = replace(meant.aggregation, rule_id="r" * 64, parameters=parameters)
+        terms = replace(terms_of(meant), aggregation=aggregation)
+        operation = ChangeTerms(contract_hash=contract_hash(meant), terms=terms, expiry=4)
+        while operation_id(operation, made.state.chain_id) <= last:
+            operation = replace(operation, expiry=operation.expiry + 1)
+        last, meant = operation_id(operation, made.state.chain_id), with_terms(meant, terms)
+        found.append(agreed(made, operation))
+    return tuple(found)
+
+
 @pytest.mark.parametrize("n", [4, 7, 20])
 def test_no_block_is_larger_than_its_bound_and_the_bound_is_close(n: int) -> None:
     made = stub_chain(3, of=with_feedback(contract(n), range(n)))
@@ -305,7 +334,10 @@ def test_no_block_is_larger_than_its_bound_and_the_bound_is_close(n: int) -> Non
         for model in made.state.judged
         for member in range(n)
     )
-    made.add(made.build(evidence=evidence, metrics=metrics))
+    plain = made.build(evidence=evidence, metrics=metrics)
+    block = carrying(made, longest_changes(made), block=plain)
+    assert check_block(made.contract, made.state, block, scheme=STUB_SCHEME) == ()
+    made.add(block)
 
     sizes = [len(encode(block)) for block in made.blocks]
 

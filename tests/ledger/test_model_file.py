@@ -25,14 +25,8 @@ from ledger.model_file import (
 )
 from ledger.tensors import TensorSpec
 from tests.support.forgery import Forgery
-from tests.support.ledger import (
-    TENSORS,
-    Chain,
-    chain,
-    genesis,
-    reseal,
-    stub_chain,
-)
+from tests.support.ledger import TENSORS, Chain, chain, genesis, stub_chain
+from tests.support.sealing import reseal
 
 VALUES = np.arange(-4, 4, dtype="<i4") * 1000
 METADATA = {"note": "größer", "chain_id": "00"}

@@ -162,7 +162,12 @@ def test_validator_set_reads_back_and_its_hash_covers_every_power() -> None:
     validators = validator_set([5, 7, 9])
 
     assert decode(ValidatorSet, encode(validators)) == validators
-    assert validators_hash(validators) != validators_hash(validator_set([5, 7, 8]))
+    keys = [bytes([each]) * 32 for each in range(1 + max(validators.members))]
+    first = validators.members[0]
+    own = validators_hash(validators, keys)
+    assert own != validators_hash(validator_set([5, 7, 8]), keys)
+    assert own != validators_hash(validators, dict(enumerate(keys)) | {first: bytes([255]) * 32})
+    assert own == validators_hash(validators, dict(enumerate(keys)))
 
 
 def test_validator_set_refuses_members_out_of_order() -> None:

@@ -45,7 +45,7 @@ def vectors() -> dict[str, str]:
         "certificate 2 hash": certificate_hash((made.certificates[1],)),
         "header 2": encode(block.header),
         "state 2": encode(state),
-        "validators 3 hash": validators_hash(state.validators),
+        "validators 3 hash": validators_hash(state.validators, state.membership.public_keys),
         "updates root 2": block.header.updates_root,
         "haves root 2": block.header.haves_root,
         "log root 3": made.blocks[2].header.log_root,

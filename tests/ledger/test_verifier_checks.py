@@ -3,8 +3,9 @@
 The forgeries break one rule and obey all others, so that only one check stands in their way.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -17,8 +18,8 @@ from ledger.building import (
     unchanged_results,
 )
 from ledger.certificates import make_certificate
-from ledger.genesis import Genesis
-from ledger.keys import Signed, sign
+from ledger.genesis import Genesis, Role
+from ledger.keys import Key, Signed, sign
 from ledger.merkle import EMPTY_ROOT
 from ledger.records import (
     FRESH,
@@ -40,6 +41,7 @@ from ledger.validity import CHECKS, Check
 from tests.support.bad_evidence import Forge, half_signed, of_one_statement, of_two_members
 from tests.support.bad_metrics import Forge as ForgeMetrics
 from tests.support.bad_metrics import made_up, of_another_model, said_before
+from tests.support.bad_operations import BAD_OPERATIONS, before_admission
 from tests.support.evidence import proof
 from tests.support.feedback import reports, with_feedback
 from tests.support.fields import with_field
@@ -53,11 +55,13 @@ from tests.support.ledger import (
     genesis,
     have,
     keys,
-    reseal,
     update,
+    with_roles,
 )
+from tests.support.sealing import reseal
 
 ALL: tuple[Check | AuditCheck, ...] = (*CHECKS, *AUDIT_CHECKS)
+EVIDENCE_ADMITTED = 44
 OTHER = digest("something else")
 Case = tuple[Genesis, Forgery]
 
@@ -71,13 +75,20 @@ def grown() -> Chain:
 
 
 def certified(
-    state: State, identity: bytes, *, phase: Phase = Phase.COMMIT, view: int, height: int
+    state: State,
+    identity: bytes,
+    *,
+    phase: Phase = Phase.COMMIT,
+    view: int,
+    height: int,
+    signing: Sequence[Key] = keys(4),
 ) -> QuorumCertificate:
     """A certificate by everybody for whatever vote."""
     vote = Vote(phase=phase, height=height, view=view, valid_view=FRESH, block_id=identity)
-    signing = keys(4)
     votes = [
-        sign(vote, signing[i], signer=i, chain_id=state.chain_id) for i in state.validators.members
+        sign(vote, key, signer=i, chain_id=state.chain_id)
+        for i, key in enumerate(signing)
+        if i in state.validators.members
     ]
     return make_certificate(votes, state.validators)
 
@@ -86,9 +97,15 @@ def ending(made: Chain, block: Block) -> Case:
     """The ledger of a chain with one more block, whatever it says, certified by everybody."""
     after = apply(made.contract, made.state, block)
     view = block.header.created_view
-    certificate = certified(made.state, block_id(block.header), view=view, height=after.height)
+    certificate = certified(
+        made.state,
+        block_id(block.header),
+        view=view,
+        height=after.height,
+        signing=made.keys,
+    )
     forgery = Forgery(blocks=(*made.blocks, block), certificate=certificate)
-    return genesis(made.contract, made.keys), forgery
+    return genesis(made.contract, keys(len(made.contract.members))), forgery
 
 
 def header_case(**changes: object) -> Case:
@@ -277,6 +294,18 @@ def against_everybody(made: Chain) -> tuple[Evidence, ...]:
     return tuple(proof(made, each) for each in range(4))
 
 
+def operations_case(number: int) -> Case:
+    """The first forgery of operations that this check finds, signed with Ed25519."""
+    terms = with_roles(contract(5, trainer_budget=1, training_rounds=100), {4: Role.TRAINER})
+    made = empty_chain(terms, keys(5))
+    for _ in range(2):
+        made.add(made.build())
+    if number == EVIDENCE_ADMITTED:
+        return ending(made, made.build(evidence=before_admission(made)))
+    forge = next(forge for check, _, forge in BAD_OPERATIONS if check == number)
+    return ending(made, forge(made))
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "_version": lambda: header_case(version=2),
     "_chain": lambda: header_case(chain_id=OTHER),
@@ -308,7 +337,7 @@ CASES: dict[str, Callable[[], Case]] = {
     ),
     "_unchanged": empty_with_a_new_model,
     "_roots": lambda: header_case(haves_root=EMPTY_ROOT),
-    "_empty_roots": lambda: header_case(operations_root=OTHER),
+    "_operations_root": lambda: header_case(operations_root=OTHER),
     "_certificate_presence": last_certificate_case,
     "_certificate_hash": lambda: header_case(last_certificate_hash=ZERO_DIGEST),
     "_certificate_subject": lambda: last_certificate_case(of_parent(phase=Phase.PREPARE)),
@@ -330,6 +359,10 @@ CASES: dict[str, Callable[[], Case]] = {
     "metrics_role": lambda: metrics_case(lambda made: reports(made, {3: 5})),
     "metrics_once": lambda: metrics_case(said_before),
     "metrics_signatures": lambda: metrics_case(made_up),
+    **{
+        check.find.__name__: partial(operations_case, check.number)
+        for check in CHECKS[EVIDENCE_ADMITTED - 1 :]
+    },
     "_terms": contract_case,
     "_consents": consent_case,
     "_tip_presence": lambda: tip_case(None),

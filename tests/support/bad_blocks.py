@@ -25,6 +25,7 @@ from ledger.records import (
 )
 from tests.support.bad_evidence import BAD_EVIDENCE, with_evidence
 from tests.support.bad_metrics import BAD_METRICS, with_metrics
+from tests.support.bad_operations import BAD_OPERATIONS, before_admission
 from tests.support.feedback import with_feedback
 from tests.support.ledger import (
     Chain,
@@ -32,12 +33,12 @@ from tests.support.ledger import (
     digest,
     empty_chain,
     have,
-    reseal,
     stub_chain,
     stub_keys,
     update,
     with_roles,
 )
+from tests.support.sealing import reseal
 
 Forge = Callable[[Chain], Block]
 BAD_SIGNATURE = bytes(64)
@@ -329,7 +330,7 @@ BAD_BLOCKS = table(
     (21, "root of HAVEs", root_field("haves_root")),
     (21, "root of evidence", root_field("evidence_root")),
     (21, "root of METRICS", root_field("metrics_root")),
-    (22, "root of operations", field("operations_root", lambda _, __: digest("operations"))),
+    (22, "root of operations", root_field("operations_root")),
     (23, "no last certificate", certificate_replaced(lambda _, __: ())),
     (24, "hash of the last certificate", root_field("last_certificate_hash")),
     (25, "certificate of PREPARE", other_vote(phase=Phase.PREPARE)),
@@ -357,4 +358,6 @@ BAD_BLOCKS = table(
     (31, "log", root_field("log_root")),
     *((check, f"evidence: {desc}", with_evidence(forge)) for check, desc, forge in BAD_EVIDENCE),
     *((check, f"METRICS: {desc}", with_metrics(forge)) for check, desc, forge in BAD_METRICS),
+    (44, "evidence: a height before the admission", with_evidence(before_admission)),
+    *((check, f"operation: {desc}", forge) for check, desc, forge in BAD_OPERATIONS),
 )

@@ -5,17 +5,19 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TypeVar
 
-from ledger.building import expected_weights
+from ledger.building import expected_weights, rule_parameters_hash
 from ledger.election import proposer_of
 from ledger.errors import DecodeError
 from ledger.export import write_export
 from ledger.keys import Key, Signed, Statement, sign, signing_bytes
+from ledger.membership import contract_in_force
 from ledger.powers import ValidatorSet, validators_hash
 from ledger.records import Block, Contribution, QuorumCertificate, block_id
 from ledger.state import State, apply
 from tests.support.feedback import reports, with_feedback
 from tests.support.fields import changed, with_field
-from tests.support.ledger import Chain, commits, contract, empty_chain, keys, reseal
+from tests.support.ledger import Chain, commits, contract, empty_chain, keys
+from tests.support.sealing import reseal
 
 StatementT = TypeVar("StatementT", bound=Statement)
 
@@ -97,11 +99,10 @@ def certify(of: Chain, block: Block, state: State, held: Mapping[int, Key]) -> Q
 
 def _relinked(of: Chain, state: State, old: Block, certificate: QuorumCertificate) -> Block:
     """An honest block on top of a forged one, its statements kept."""
+    in_force = contract_in_force(of.contract, state)
     weights = {
         each.statement.trainer: weight
-        for each, weight in expected_weights(
-            of.contract, state, old.haves, old.updates, old.evidence
-        )
+        for each, weight in expected_weights(in_force, state, old.haves, old.updates, old.evidence)
     }
     contributions = tuple(
         Contribution(
@@ -114,10 +115,11 @@ def _relinked(of: Chain, state: State, old: Block, certificate: QuorumCertificat
     header = replace(
         old.header,
         parent_id=state.tip_id,
-        proposer=proposer_of(of.contract, state, old.header.created_view),
+        proposer=proposer_of(in_force, state, old.header.created_view),
+        rule_parameters_hash=rule_parameters_hash(in_force.aggregation),
         base_model_id=state.model_id,
         results=replace(old.header.results, contributions=contributions),
-        validators_hash=validators_hash(state.validators),
+        validators_hash=validators_hash(state.validators, state.membership.public_keys),
     )
     return reseal(of.contract, state, replace(old, header=header, last_certificate=(certificate,)))
 

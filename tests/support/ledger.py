@@ -14,10 +14,8 @@ from ledger.building import (
     build_block,
     expected_weights,
     unchanged_results,
-    with_outcome,
 )
-from ledger.certificates import certificate_hash, make_certificate
-from ledger.evidence import evidence_root as root_of_evidence
+from ledger.certificates import make_certificate
 from ledger.genesis import (
     CONTRACT_VERSION,
     NO_FEEDBACK,
@@ -36,10 +34,10 @@ from ledger.genesis import (
     TrainingTerms,
     consent_bytes,
 )
-from ledger.inclusion import empty_view, expected_kind
+from ledger.inclusion import empty_view, expected_kind, opens_for_training
 from ledger.keys import Key, SecretKey, SignatureScheme, Signed, sign
+from ledger.membership import contract_in_force
 from ledger.metrics import MetricsReport
-from ledger.metrics import metrics_root as root_of_metrics
 from ledger.powers import ValidatorSet, cap_budget
 from ledger.records import (
     FRESH,
@@ -57,8 +55,6 @@ from ledger.records import (
     block_id,
     header_digest,
 )
-from ledger.records import haves_root as root_of_haves
-from ledger.records import updates_root as root_of_updates
 from ledger.state import State, apply, initial_state
 from ledger.tensors import TensorSpec
 
@@ -272,19 +268,6 @@ def certify(
     return make_certificate(commits(block, signing, view=view), validators)
 
 
-def reseal(of: Contract, state: State, block: Block) -> Block:
-    """The block with every root, hash and outcome as a forger who knows the rules writes them."""
-    header = replace(
-        block.header,
-        updates_root=root_of_updates(block.updates),
-        haves_root=root_of_haves(block.haves),
-        evidence_root=root_of_evidence(block.evidence),
-        metrics_root=root_of_metrics(block.metrics),
-        last_certificate_hash=certificate_hash(block.last_certificate),
-    )
-    return with_outcome(of, state, replace(block, header=header))
-
-
 @dataclass(kw_only=True)
 class Chain:
     """A growing valid chain whose members all sign; `step` adds a block.
@@ -302,6 +285,11 @@ class Chain:
     def state(self) -> State:
         """The state after the last block."""
         return self.states[-1]
+
+    @property
+    def in_force(self) -> Contract:
+        """The contract in force at the next height."""
+        return contract_in_force(self.contract, self.state)
 
     @property
     def certificate(self) -> QuorumCertificate | None:
@@ -327,9 +315,11 @@ class Chain:
             listing: Validators whose HAVE list it carries; all unless told.
             evidence, metrics: What it convicts members by, what they say about models.
         """
-        state, of = self.state, self.contract
+        state, of = self.state, self.in_force
         senders = [
-            i for i, each in enumerate(of.members) if each.is_trainer and i not in state.banned
+            i
+            for i, each in enumerate(of.members)
+            if each.is_trainer and i not in state.banned and opens_for_training(of, state)
         ]
         updates = tuple(
             update(of, state, i, self.keys[i])
