@@ -39,6 +39,27 @@ class Discipline:
         self._honest = honest
         self._validators_of = validators_of
 
+    def branch(self) -> "Discipline":
+        """A copy that goes its own way."""
+        other = Discipline(self._honest, self._validators_of)
+        other.slots, other.locks = dict(self.slots), dict(self.locks)
+        for where, voted in self.prepares.items():
+            other.prepares[where] = {view: set(members) for view, members in voted.items()}
+        return other
+
+    def key(self, number: Callable[[object], int]) -> tuple[object, ...]:
+        """What is remembered, as something to compare; `number` gives equal values one number."""
+        prepares = (
+            (where, view, frozenset(members))
+            for where, voted in self.prepares.items()
+            for view, members in voted.items()
+        )
+        return (
+            frozenset(map(number, self.slots.items())),
+            frozenset(map(number, self.locks.items())),
+            frozenset(map(number, prepares)),
+        )
+
     def on_statement(self, signed: Signed[Said]) -> None:
         """Look at a statement that its signer is about to send.
 
