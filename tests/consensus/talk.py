@@ -261,8 +261,9 @@ class Talk:
         return [self.member(name) for name in names.split(",")]
 
     def names(self, members: Iterable[int]) -> str:
-        """Several members, or nobody."""
-        return " ".join(sorted(map(self.name_of, members))) or "nobody"
+        """Several members, all or none."""
+        names = sorted(map(self.name_of, members))
+        return "everybody" if len(names) == MEMBERS else " ".join(names) or "nobody"
 
     def id_of(self, name: str) -> bytes:
         """The id of a block that was named."""
