@@ -207,6 +207,8 @@ def examine(examined: bytes, facts: Facts, desk: Desk, *, with_bodies: bool) -> 
             hear_update(update, facts, desk)
         for evidence in held.block.evidence:
             desk.hear_evidence(evidence)
+        for metrics in held.block.metrics:
+            desk.hear_metrics(metrics)
     if with_bodies:
         held.status = BlockStatus.CHECKING
         desk.emit(CheckBlock(block=held.block))
@@ -272,6 +274,7 @@ def build(action: rules.Build, facts: Facts, desk: Desk) -> None:
             updates=updates,
             last_certificate=desk.tip_certificate,
             evidence=evidence,
+            metrics=desk.metrics.proposable(),
         )
     )
 

@@ -20,6 +20,7 @@ from consensus.messages import (
     StatementsRequestMessage,
     statements_hash,
 )
+from consensus.metrics_pool import MetricsPool
 from consensus.signer import SlotStatement
 from consensus.sync import Answered
 from consensus.votes import votes_of
@@ -96,7 +97,7 @@ class Asking:
         self._shown_now[asker] += 1
         if self._shown_now[asker] > SHOWN_PER_PERIOD:
             return
-        statements = newest_of(asker, height)
+        statements = newest_of(asker, height, desk.metrics)
         answer = desk.sign_request(
             StatementsAnswer(
                 asker=asker,
@@ -143,10 +144,13 @@ class Asking:
         desk.emit(SetTimer(timer=timer, delay_ms=desk.contract.timeouts.rebroadcast_ms))
 
 
-def newest_of(member: int, height: Height | None) -> Statements:
+def newest_of(member: int, height: Height | None, metrics: MetricsPool) -> Statements:
     """Return the newest of each kind that a member signed for the height in work, as seen here."""
+    said = metrics.of_member(member)[-1:]
     if height is None:
-        return Statements(updates=(), haves=(), proposals=(), votes=(), certificates=())
+        return Statements(
+            updates=(), haves=(), proposals=(), votes=(), metrics=said, certificates=()
+        )
     facts = height.facts
     update = facts.collection.header_of(member)
     have = facts.collection.haves.get(member)
@@ -161,13 +165,20 @@ def newest_of(member: int, height: Height | None) -> Statements:
         haves=() if have is None else (have,),
         proposals=() if proposal is None else (proposal,),
         votes=tuple(vote for vote in votes if vote is not None),
+        metrics=said,
         certificates=certificates,
     )
 
 
 def all_of(statements: Statements) -> tuple[Signed[SlotStatement], ...]:
     """Return the signed statements of one member, oldest step first."""
-    return (*statements.updates, *statements.haves, *statements.proposals, *statements.votes)
+    return (
+        *statements.updates,
+        *statements.haves,
+        *statements.proposals,
+        *statements.votes,
+        *statements.metrics,
+    )
 
 
 def statements_in(
@@ -182,5 +193,5 @@ def statements_in(
         member: Whose statements.
     """
     signed: tuple[Signed[SlotStatement], ...]
-    signed = (*block.updates, *block.haves, *votes_of(certificate, validators))
+    signed = (*block.updates, *block.haves, *block.metrics, *votes_of(certificate, validators))
     return (each for each in signed if each.signer == member)

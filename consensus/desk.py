@@ -9,21 +9,26 @@ from consensus.messages import (
     EvidenceMessage,
     HaveMessage,
     Message,
+    MetricsMessage,
     ProposalMessage,
     UpdateMessage,
     VoteMessage,
 )
+from consensus.metrics_pool import MetricsPool
 from consensus.record import INITIAL_RECORD, SafetyRecord, SlotKind, at_height
 from consensus.signer import RequestT, Signer, SlotStatement, SlotStatementT, slot_of
 from ledger.encoding import encode
-from ledger.evidence import evidence_key, evidence_text, make_evidence
+from ledger.evidence import Accusable, evidence_key, evidence_text, make_evidence
 from ledger.genesis import Contract, public_keys
 from ledger.in_force import contract_in_force
 from ledger.keys import SignatureScheme, Signed
+from ledger.metrics import MetricsReport
 from ledger.records import Evidence, Phase, QuorumCertificate, UpdateHeader
 from ledger.state import State
 
-Contradicting: TypeAlias = UpdateMessage | HaveMessage | ProposalMessage | VoteMessage
+Accusing: TypeAlias = UpdateMessage | HaveMessage | ProposalMessage | VoteMessage
+"""Messages of which two different ones of one kind, height and view are evidence."""
+Contradicting: TypeAlias = Accusing | MetricsMessage
 """Messages of which a member sends one per kind, height and view."""
 CONTRADICTIONS_MAX: Final = 1024
 """Contradictions reported in one height; one per member, kind and view."""
@@ -45,6 +50,7 @@ class Desk:
         tip_certificate: That block's certificate, with late COMMITs merged in (rule P40).
         now_ms: The host's clock at this step.
         accusations: Evidence for the next block (rule P45).
+        metrics: METRICS for the next block (rule P16).
         is_asking: Whether this node still waits for its own newest statements (rule P60).
         lost_updates: Own updates that were signed and whose bodies are not here.
         is_signing: Whether the signer may sign at the height in work. It may not while it asks, nor
@@ -70,6 +76,7 @@ class Desk:
         self.now_ms = 0
         self.accusations = Accusations()
         self.is_asking = signer is not None and len(self.contract.members) > 1
+        self.metrics = MetricsPool()
         self.is_signing = False
         self.effects: list[Effect] = []
         self._counter = 0
@@ -105,6 +112,7 @@ class Desk:
         self._reported.clear()
         self._notices = 0
         self.accusations.forget(self.contract, self.state)
+        self.metrics.begin_height(self.contract, self.state)
         ahead = 0 if self.signer is None else self.signer.record.height
         self.is_signing = self.signer is not None and not self.is_asking and ahead <= self.height
         self._follower = at_height(self._follower, self.height)
@@ -229,6 +237,8 @@ class Desk:
             return
         self._reported.add(key)
         self.emit(ReportContradiction(member=member, first=first, second=second))
+        if isinstance(first, MetricsMessage) or isinstance(second, MetricsMessage):
+            return  # shown, and no ground for a ban (rule P45)
         evidence = make_evidence(_statement_of(first), _statement_of(second))
         if self.hear_evidence(evidence):
             self.publish(EvidenceMessage(evidence=evidence))
@@ -252,6 +262,17 @@ class Desk:
             return False
         return self.accusations.add(self.contract, self.state, evidence)
 
+    def hear_metrics(self, metrics: Signed[MetricsReport]) -> None:
+        """Keep METRICS for a block, by whatever way they came; report a contradiction (P16, P34).
+
+        Their signature must have been checked.
+        """
+        first = self.metrics.add(self.contract, self.state, metrics)
+        if first is not None:
+            one, other = MetricsMessage(metrics=first), MetricsMessage(metrics=metrics)
+            height = metrics.statement.height
+            self.report(SlotKind.METRICS, height, member=metrics.signer, first=one, second=other)
+
     def take(self) -> tuple[Effect, ...]:
         """Return the effects of this step and forget them."""
         if not self.effects:
@@ -271,7 +292,7 @@ class Desk:
             self.emit(Persist(record=self.signer.record))
 
 
-def _statement_of(message: Contradicting) -> Signed[SlotStatement]:
+def _statement_of(message: Accusing) -> Signed[Accusable]:
     match message:
         case UpdateMessage():
             return message.update

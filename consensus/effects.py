@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+from consensus.judging import Evaluate, Evaluated, MetricsReceived
 from consensus.messages import (
     BlocksRequest,
     Message,
@@ -19,6 +20,7 @@ from consensus.messages import (
 )
 from consensus.record import SafetyRecord
 from ledger.keys import Signed, Verified
+from ledger.metrics import MetricsReport
 from ledger.records import (
     Block,
     BlockKind,
@@ -220,6 +222,8 @@ Input: TypeAlias = (
     | EvidenceReceived
     | StatementsRequested
     | StatementsShown
+    | MetricsReceived
+    | Evaluated
     | BlockBuilt
     | BlockChecked
     | TimerFired
@@ -306,6 +310,7 @@ class BuildBlock:
     updates: tuple[Signed[UpdateHeader], ...]
     last_certificate: QuorumCertificate | None
     evidence: tuple[Evidence, ...] = ()
+    metrics: tuple[Signed[MetricsReport], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -370,6 +375,7 @@ Effect: TypeAlias = (
     | AnswerCertificate
     | SetTimer
     | Train
+    | Evaluate
     | BuildBlock
     | CheckBlock
     | CommitBlock

@@ -25,7 +25,6 @@ from consensus.effects import (
     Progress,
     ProposalReceived,
     ProposalRequested,
-    SetTimer,
     Started,
     StatementsRequested,
     StatementsShown,
@@ -38,9 +37,11 @@ from consensus.effects import (
     UpdateTrained,
     VoteReceived,
 )
+from consensus.evaluation import Evaluation
 from consensus.height import Height
+from consensus.judging import Evaluated, MetricsReceived
 from consensus.later import NOBODY, Later
-from consensus.messages import CertificateMessage, VoteMessage
+from consensus.messages import CertificateMessage
 from consensus.peer_inputs import PeerInput, StatementInput, signed_of
 from consensus.proposals import BlockStatus
 from consensus.rules import Decide
@@ -48,10 +49,9 @@ from consensus.signer import Signer
 from consensus.sync import Sync, certified, check_decision
 from consensus.trainers import Trainers
 from consensus.training import Training
-from ledger.certificates import merge_votes
 from ledger.errors import CertificateError
 from ledger.genesis import Contract
-from ledger.inclusion import opens_for_training
+from ledger.inclusion import opens
 from ledger.keys import SignatureScheme, Signed
 from ledger.records import Block, BlockKind, Phase, Proposal, QuorumCertificate
 from ledger.state import State, apply
@@ -100,6 +100,7 @@ class Engine:
         self._later = Later()
         self._sync = Sync(self._desk)
         self._training = Training(self._desk)
+        self._evaluation = Evaluation(self._desk)
         self._past = past.Past(self._desk)
         self._rebroadcast_at = 0
         self._is_halted = False
@@ -122,7 +123,7 @@ class Engine:
     @property
     def is_finished(self) -> bool:
         """Whether no further height opens; requests are answered all the same (rule P15)."""
-        return not opens_for_training(self._desk.contract, self._desk.state)
+        return not opens(self._desk.contract, self._desk.state)
 
     def step(self, happened: Input, *, now_ms: int) -> tuple[Effect, ...]:
         """Take one input and return the effects, to be carried out strictly in order.
@@ -162,8 +163,8 @@ class Engine:
                 self._take_result(happened)
             case UpdateHeld() | ProposalReceived() | EntryProofReceived():
                 self._hear(happened)
-            case EvidenceReceived():
-                self._desk.hear_evidence(happened.evidence)
+            case EvidenceReceived() | MetricsReceived() | Evaluated():
+                self._hear_for_a_block(happened)
             case StatementsShown():
                 self._hear_shown(happened)
             case Started():
@@ -193,7 +194,7 @@ class Engine:
 
     def _start(self) -> None:
         bans.stop_if_banned(self._desk)
-        self._set_rebroadcast()
+        rebroadcast.set_timer(self._desk)
         self._asking.begin()
         self._desk.begin_height()
         self._begin_height()
@@ -211,16 +212,18 @@ class Engine:
         self._desk.end_asking()
         if self._height is not None and self._desk.is_signing:
             self._height.begin_to_sign(self._proposals)
-            self._offer_training(self._height)
+            self._work_on_model(self._height)
             rebroadcast.republish_height(self._height.facts, self._desk)
 
-    def _offer_training(self, height: Height) -> None:
+    def _work_on_model(self, height: Height) -> None:
+        """Have the newest model judged and trained on, or say again what came of it."""
+        self._evaluation.begin_height()
         own = self._training.begin_height()
         if own is not None:
             height.hear_update(own, is_held=True)
 
     def _begin_height(self) -> None:
-        """Start the height after the last block, if it opens for training (rules P10, P15)."""
+        """Start the height after the last block, if there is one (rules P10, P15)."""
         height = Height(self._desk, self._trainers.heard)
         self._height = None
         if self.is_finished:
@@ -232,7 +235,7 @@ class Engine:
         self._height = height
         height.resume(self._proposals)
         height.start()
-        self._offer_training(height)
+        self._work_on_model(height)
         for event in self._later.take(self.height):
             self._hear(event)
 
@@ -264,24 +267,11 @@ class Engine:
         if block.header.kind is BlockKind.AGGREGATE:
             self._trainers.forget_bodies()
         if is_tip:
-            certificate = self._sign_commit(certificate)
+            certificate = self._past.sign_commit(certificate)
             desk.publish(CertificateMessage(certificate=certificate))
         desk.follow(state)
         desk.tip_certificate = certificate
         bans.show(block, desk)
-
-    def _sign_commit(self, certificate: QuorumCertificate) -> QuorumCertificate:
-        """Rule P40: a node that decides by certificate still signs its COMMIT."""
-        desk = self._desk
-        validators = desk.state.validators
-        position = None if desk.member is None else validators.position_of(desk.member)
-        if position is None or position in certificate.positions:
-            return certificate
-        signed = desk.sign(certificate.vote, is_optional=True)
-        if signed is None:
-            return certificate
-        desk.publish(VoteMessage(vote=signed, reason=""))
-        return merge_votes(certificate, (signed,), validators)
 
     def _halt_at_invalid(self, block_id: bytes, reason: str) -> None:
         self._height = None
@@ -368,6 +358,20 @@ class Engine:
         elif self._height is not None and result.height == self.height:
             self._height.built(result)
 
+    def _hear_for_a_block(self, event: EvidenceReceived | MetricsReceived | Evaluated) -> None:
+        """Keep what the next block may carry, whatever height it is about (rules P16, P45)."""
+        if isinstance(event, EvidenceReceived):
+            self._desk.hear_evidence(event.evidence)
+            return
+        if isinstance(event, Evaluated):
+            self._evaluation.evaluated(event)
+        else:
+            self._sync.heard(event.metrics.signer, event.metrics.statement.height)
+            self._desk.take_own(event.metrics.signed)
+            self._desk.hear_metrics(event.metrics.signed)
+        if self._height is not None:
+            self._height.hear_metrics()
+
     def _time_out(self, timer: Timer) -> None:
         if timer.kind is TimerKind.REBROADCAST:
             self._rebroadcast()
@@ -382,19 +386,14 @@ class Engine:
 
     def _rebroadcast(self) -> None:
         """Rule P35: say everything again once a height lasts longer than a period."""
-        self._set_rebroadcast()
+        rebroadcast.set_timer(self._desk)
         self._past.begin_period()
         self._asking.begin_period()
         rebroadcast.republish_status(self._desk)
         if self._height is None:
             rebroadcast.republish_decision(self._desk)
         else:
-            rebroadcast.republish_evidence(self._desk)
+            rebroadcast.republish_pending(self._desk)
             if self._rebroadcast_at == self.height:
                 rebroadcast.republish_height(self._height.facts, self._desk)
         self._rebroadcast_at = self.height
-
-    def _set_rebroadcast(self) -> None:
-        timer = Timer(kind=TimerKind.REBROADCAST, height=0, view=0)
-        delay_ms = self._desk.contract.timeouts.rebroadcast_ms
-        self._desk.emit(SetTimer(timer=timer, delay_ms=delay_ms))

@@ -28,7 +28,7 @@ from consensus.votes import Tally, votes_of
 from ledger.certificates import check_certificate
 from ledger.election import schedule
 from ledger.errors import CertificateError
-from ledger.inclusion import empty_view
+from ledger.inclusion import empty_view, opens_for_feedback
 from ledger.keys import Signed
 from ledger.records import (
     FRESH,
@@ -70,6 +70,7 @@ class Height:
             tally=Tally(validators),
             latest_ms=partial(acts.latest_time_ms, desk),
         )
+        self._is_closing = opens_for_feedback(desk.contract, desk.state)
         self.has_news = True
 
     def begin_to_sign(self, proposals: Iterable[tuple[Signed[Proposal], Block]]) -> None:
@@ -243,6 +244,10 @@ class Height:
         else:
             acts.refuse_block(held, answer.reason, self.facts, self.desk)
 
+    def hear_metrics(self) -> None:
+        """Note that METRICS came: in the closing height HAVE lists wait for them (P15, P16)."""
+        self.has_news |= self._is_closing
+
     def timeout(self, timer: Timer) -> None:
         """Act on a timer of this height (rules P11, P12, P30, P33)."""
         self.has_news = True
@@ -262,8 +267,14 @@ class Height:
         """Rule P11: HAVE as soon as everything expected is held."""
         collection = self.facts.collection
         is_due = self.facts.is_validator and self.desk.member not in collection.haves
-        if is_due and collection.is_complete():
+        if is_due and self._is_complete():
             self._sign_have()
+
+    def _is_complete(self) -> bool:
+        """Whether waiting brings nothing more: no update, in the closing height no METRICS."""
+        if self._is_closing:
+            return self.desk.metrics.is_complete(self.desk.contract, self.desk.state)
+        return self.facts.collection.is_complete()
 
     def _sign_have(self) -> None:
         if self.desk.member in self.facts.collection.haves:

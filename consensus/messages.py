@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, TypeAlias
 from ledger.encoding import U16, U32, U64, Characters, Digest, Items, domain_tag, encode
 from ledger.keys import Signed
 from ledger.kinds import MEMBERS_MAX
+from ledger.metrics import MetricsReport
 from ledger.records import (
     Block,
     Evidence,
@@ -41,6 +42,7 @@ class MessageKind(IntEnum):
     EVIDENCE = 42
     STATEMENTS_REQUEST = 43
     STATEMENTS = 44
+    METRICS = 45
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +211,7 @@ class Statements:
     haves: Annotated[tuple[Signed[HaveList], ...], Items(1)]
     proposals: Annotated[tuple[Signed[Proposal], ...], Items(1)]
     votes: Annotated[tuple[Signed[Vote], ...], Items(2)]
+    metrics: Annotated[tuple[Signed[MetricsReport], ...], Items(1)]
     certificates: Annotated[tuple[QuorumCertificate, ...], Items(1)]
 
 
@@ -239,6 +242,15 @@ def statements_hash(statements: Statements) -> bytes:
     return sha256(domain_tag("said/1") + encode(statements)).digest()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsMessage:
+    """What a member says about a model, for one of the next blocks (rule P16)."""
+
+    KIND: ClassVar[MessageKind] = MessageKind.METRICS
+
+    metrics: Signed[MetricsReport]
+
+
 Message: TypeAlias = (
     UpdateMessage
     | HaveMessage
@@ -253,4 +265,5 @@ Message: TypeAlias = (
     | EvidenceMessage
     | StatementsRequestMessage
     | StatementsMessage
+    | MetricsMessage
 )

@@ -6,7 +6,7 @@ from typing import Final
 from consensus.desk import Desk
 from consensus.effects import AnswerBlocks, AnswerCertificate
 from consensus.height import Height
-from consensus.messages import BlocksRequest, ProposalRequest
+from consensus.messages import BlocksRequest, ProposalRequest, VoteMessage
 from consensus.sync import Answered
 from consensus.votes import votes_of
 from ledger.certificates import check_certificate, merge_votes
@@ -34,6 +34,19 @@ class Past:
         """Allow the same answers again: those who ask again did not get them."""
         self._certificates.clear()
         self._answers.clear()
+
+    def sign_commit(self, certificate: QuorumCertificate) -> QuorumCertificate:
+        """Rule P40: a node that decides by certificate still signs its COMMIT."""
+        desk = self._desk
+        validators = desk.state.validators
+        position = None if desk.member is None else validators.position_of(desk.member)
+        if position is None or position in certificate.positions:
+            return certificate
+        signed = desk.sign(certificate.vote, is_optional=True)
+        if signed is None:
+            return certificate
+        desk.publish(VoteMessage(vote=signed, reason=""))
+        return merge_votes(certificate, (signed,), validators)
 
     def hear_vote(self, vote: Signed[Vote]) -> None:
         """Merge a late COMMIT of the last block; answer with the certificate (P35, P40)."""

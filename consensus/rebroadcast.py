@@ -2,11 +2,13 @@
 
 from consensus.acts import renew_entry_proof
 from consensus.desk import Desk
+from consensus.effects import SetTimer, Timer, TimerKind
 from consensus.messages import (
     CertificateMessage,
     EntryProofMessage,
     EvidenceMessage,
     HaveMessage,
+    MetricsMessage,
     ProposalMessage,
     Status,
     StatusMessage,
@@ -15,6 +17,12 @@ from consensus.messages import (
 )
 from consensus.rules import Facts
 from ledger.records import FRESH, Phase
+
+
+def set_timer(desk: Desk) -> None:
+    """Say everything again after a period."""
+    timer = Timer(kind=TimerKind.REBROADCAST, height=0, view=0)
+    desk.emit(SetTimer(timer=timer, delay_ms=desk.contract.timeouts.rebroadcast_ms))
 
 
 def republish_status(desk: Desk) -> None:
@@ -26,10 +34,12 @@ def republish_status(desk: Desk) -> None:
         desk.publish(StatusMessage(status=status))
 
 
-def republish_evidence(desk: Desk) -> None:
-    """Publish what the next block should carry, until one does (rule P45)."""
+def republish_pending(desk: Desk) -> None:
+    """Publish evidence and the own METRICS until a block carries them (rules P16, P45)."""
     for evidence in desk.accusations.proposable(desk.contract, desk.state):
         desk.publish(EvidenceMessage(evidence=evidence))
+    for metrics in () if desk.member is None else desk.metrics.of_member(desk.member):
+        desk.publish(MetricsMessage(metrics=metrics))
 
 
 def republish_decision(desk: Desk) -> None:

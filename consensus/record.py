@@ -19,13 +19,14 @@ PROOF_VOTES_MAX = 2 * MEMBERS_MAX
 
 
 class SlotKind(IntEnum):
-    """What a slot signs: UPDATE and HAVE once per height, the others once per view."""
+    """What a slot signs: UPDATE, HAVE and METRICS once per height, the others once per view."""
 
     UPDATE = 1
     HAVE = 2
     PROPOSAL = 3
     PREPARE = 4
     COMMIT = 5
+    METRICS = 6
 
 
 class Step(IntEnum):

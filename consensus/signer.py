@@ -15,12 +15,13 @@ from consensus.record import Lock, SafetyRecord, Slot, SlotKind, Step, at_height
 from ledger import keys
 from ledger.encoding import decode, encode
 from ledger.keys import Key, Signed
+from ledger.metrics import MetricsReport
 from ledger.records import NIL, HaveList, Phase, Proposal, UpdateHeader, Vote
 
 STATEMENTS_KEPT: Final = 16
 """Statements of each kind that are kept decoded; a record has at most two of a kind."""
 
-SlotStatement: TypeAlias = UpdateHeader | HaveList | Proposal | Vote
+SlotStatement: TypeAlias = UpdateHeader | HaveList | Proposal | Vote | MetricsReport
 SlotStatementT = TypeVar("SlotStatementT", bound=SlotStatement)
 RequestT = TypeVar("RequestT", bound=keys.Statement)
 
@@ -91,7 +92,7 @@ class Signer:
 
     def sign_request(self, statement: RequestT) -> Signed[RequestT]:
         """Sign a request or a status: these are not slots, nothing is promised by them."""
-        if isinstance(statement, UpdateHeader | HaveList | Proposal | Vote):
+        if isinstance(statement, UpdateHeader | HaveList | Proposal | Vote | MetricsReport):
             kind = type(statement).__name__
             raise SigningRefusedError(f"{kind} is a slot: it is signed by `sign` only (rule P60)")
         return keys.sign(statement, self.key, signer=self.member, chain_id=self.chain_id)
@@ -116,15 +117,21 @@ class Signer:
         slot = self.record.slot(_SLOT_OF_PHASE[phase])
         return None if slot is None else self._signed(_vote(slot.statement), slot)
 
+    def stored_metrics(self) -> Signed[MetricsReport] | None:
+        """Return the newest METRICS this node signed."""
+        slot = self.record.slot(SlotKind.METRICS)
+        return None if slot is None else self._signed(_metrics(slot.statement), slot)
+
     def _signed(self, statement: SlotStatementT, slot: Slot) -> Signed[SlotStatementT]:
         return Signed(statement=statement, signer=self.member, signature=slot.signature)
 
     def _check_not_back(self, kind: SlotKind, position: tuple[int, int]) -> None:
         """Refuse what is at or before a statement that this one may not follow (rule P60)."""
         record = self.record
-        # A trainer that is ready too late signs its header for the height it trained for (P11).
-        is_late_update = kind is SlotKind.UPDATE and position[0] < record.height
-        if position[0] != record.height and not is_late_update:
+        # A trainer that is ready too late signs its header for the height it trained for (P11), and
+        # METRICS are about a model that is decided (P16).
+        is_of_past = kind in _MAY_BE_LATE and position[0] < record.height
+        if position[0] != record.height and not is_of_past:
             raise SigningRefusedError(
                 f"{kind.name} of height {position[0]}: the signer is at height {record.height}"
             )
@@ -164,9 +171,12 @@ def slot_of(statement: SlotStatement) -> tuple[SlotKind, int]:
             return SlotKind.PROPOSAL, statement.view
         case Vote():
             return _SLOT_OF_PHASE[statement.phase], statement.view
+        case MetricsReport():
+            return SlotKind.METRICS, 0
 
 
 _SLOT_OF_PHASE = {Phase.PREPARE: SlotKind.PREPARE, Phase.COMMIT: SlotKind.COMMIT}
+_MAY_BE_LATE = frozenset({SlotKind.UPDATE, SlotKind.METRICS})
 _PER_VIEW = frozenset({SlotKind.PROPOSAL, SlotKind.PREPARE, SlotKind.COMMIT})
 # A statement is refused when one of these kinds is signed at its position or later. A COMMIT may
 # follow the PREPARE of its own view; that an earlier view is over is what `record.view` says.
@@ -176,6 +186,7 @@ _MUST_BE_BEFORE = {
     SlotKind.PROPOSAL: (SlotKind.PROPOSAL, SlotKind.PREPARE, SlotKind.COMMIT),
     SlotKind.PREPARE: (SlotKind.PREPARE, SlotKind.COMMIT),
     SlotKind.COMMIT: (SlotKind.COMMIT,),
+    SlotKind.METRICS: (SlotKind.METRICS,),
 }
 
 
@@ -200,6 +211,11 @@ def _proposal(data: bytes) -> Proposal:
 @lru_cache(maxsize=STATEMENTS_KEPT)
 def _vote(data: bytes) -> Vote:
     return decode(Vote, data)
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT)
+def _metrics(data: bytes) -> MetricsReport:
+    return decode(MetricsReport, data)
 
 
 def _after(record: SafetyRecord, slot: Slot, statement: SlotStatement) -> SafetyRecord:

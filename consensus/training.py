@@ -6,7 +6,7 @@ from typing import Final
 from consensus.desk import Desk
 from consensus.effects import Train, UpdateTrained
 from consensus.messages import UpdateMessage
-from ledger.inclusion import disqualification
+from ledger.inclusion import disqualification, opens_for_training
 from ledger.keys import Signed
 from ledger.records import Codec, UpdateHeader
 
@@ -34,6 +34,8 @@ class Training:
         if not desk.contract.members[member].is_trainer:
             return None
         state = desk.state
+        if not opens_for_training(desk.contract, state):
+            return None
         stored = desk.signer.stored_update()
         is_lost = stored is not None and stored.statement.update_id in desk.lost_updates
         if is_lost and stored is not None and stored.statement.height >= desk.height:

@@ -20,6 +20,7 @@ from consensus.effects import (
     UpdateReceived,
     VoteReceived,
 )
+from consensus.judging import MetricsReceived
 from consensus.messages import (
     BlocksMessage,
     BlocksRequestMessage,
@@ -28,6 +29,7 @@ from consensus.messages import (
     EvidenceMessage,
     HaveMessage,
     Message,
+    MetricsMessage,
     ProposalMessage,
     ProposalRequestMessage,
     StatementsMessage,
@@ -42,6 +44,7 @@ from ledger.errors import DecodeError, SignatureError
 from ledger.evidence import content_problem, evidence_root, place_problem, role_problem
 from ledger.genesis import Contract
 from ledger.keys import SignatureScheme, Signed, StatementT, Verified, verify
+from ledger.metrics import MetricsReport
 from ledger.records import Block, HaveList, Proposal, UpdateHeader, Vote, block_id
 
 
@@ -78,7 +81,8 @@ def _one_statement(
     | StatusMessage
     | BlocksRequestMessage
     | ProposalRequestMessage
-    | StatementsRequestMessage,
+    | StatementsRequestMessage
+    | MetricsMessage,
     gate: "_Gate",
 ) -> Input:
     found: Input
@@ -99,6 +103,8 @@ def _one_statement(
             found = ProposalRequested(request=gate.verified(message.request))
         case StatementsRequestMessage():
             found = StatementsRequested(request=gate.verified(message.request))
+        case MetricsMessage():
+            found = MetricsReceived(metrics=gate.verified_metrics(message))
     return found
 
 
@@ -130,6 +136,12 @@ class _Gate:
                 f"UPDATE of trainer {update.statement.trainer} signed by member {update.signer}"
             )
         return self.verified(update)
+
+    def verified_metrics(self, message: MetricsMessage) -> Verified[MetricsReport]:
+        signer = message.metrics.signer
+        if signer < len(self._members) and not self._members[signer].has_hold_out:
+            raise SignatureError(f"METRICS: member {signer} has no hold-out")
+        return self.verified(message.metrics, is_validators=True)
 
 
 def _proposal(message: ProposalMessage, gate: _Gate) -> ProposalReceived:
@@ -199,8 +211,8 @@ def _statements(message: StatementsMessage, gate: _Gate) -> StatementsShown:
     answer, shown = gate.verified(message.answer), message.statements
     if answer.statement.statements_hash != statements_hash(shown):
         raise DecodeError("STATEMENTS: what came with the answer is not what it names")
-    signed: tuple[Signed[HaveList | Proposal | Vote], ...]
-    signed = (*shown.haves, *shown.proposals, *shown.votes)
+    signed: tuple[Signed[HaveList | Proposal | Vote | MetricsReport], ...]
+    signed = (*shown.haves, *shown.proposals, *shown.votes, *shown.metrics)
     asker = answer.statement.asker
     if any(each.signer != asker for each in (*shown.updates, *signed)):
         raise DecodeError(f"STATEMENTS: expected statements of member {asker} only")

@@ -22,7 +22,7 @@ from fednode.journal import Journal
 from fednode.key_exchange import KeyExchange, KeyExchangeParts
 from fednode.node import Node, NodeParts
 from fednode.outbox import Outbox
-from fednode.own_training import Trainer
+from fednode.own_evaluation import SiteProcess
 from fednode.roster import Roster
 from fednode.sending import BodySender
 from fednode.transport.base import Transport
@@ -90,14 +90,14 @@ class Surroundings:
 
     Attributes:
         transport: Carries its messages.
-        trainer: Trains on the member's rows; None for a member that only votes.
+        trainer: Trains and judges on the member's rows; None for a member that only votes.
         clock: Its time.
         journal: Where it tells what happens.
         keep_heights: How many heights of bodies it keeps; 0 for all.
     """
 
     transport: Transport
-    trainer: Trainer | None
+    trainer: SiteProcess | None
     clock: Clock
     journal: Journal
     keep_heights: int
@@ -138,7 +138,7 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
         blobs=storage.blobs,
         exchange=BodyExchange(exchange_parts),
         sender=sender,
-        trainer=around.trainer if contract.members[membership.member].is_trainer else None,
+        trainer=around.trainer,
         keep_heights=around.keep_heights,
         journal=around.journal,
     )

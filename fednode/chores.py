@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consensus import effects as fx
+from consensus.judging import Evaluate
 from fednode.blockwork import (
     Weighted,
     check_results,
@@ -27,7 +28,8 @@ from fednode.blockwork import (
 from fednode.exchange import BodyExchange, BodyForgottenError, Wanted
 from fednode.journal import Journal
 from fednode.kept_bodies import KeptBodies
-from fednode.own_training import OwnTraining, OwnTrainingParts, Trainer
+from fednode.own_evaluation import OwnEvaluation, OwnEvaluationParts, SiteProcess
+from fednode.own_training import OwnTraining, OwnTrainingParts
 from fednode.roster import Roster
 from fednode.sending import BodySender
 from fednode.spawning import Spawn, cannot_spawn
@@ -59,7 +61,7 @@ HEADERS_PER_TRAINER_MAX = 2
 
 Feed: TypeAlias = Callable[[fx.Input], None]
 ResultT = TypeVar("ResultT")
-Asked: TypeAlias = fx.Train | fx.BuildBlock | fx.CheckBlock
+Asked: TypeAlias = fx.Train | Evaluate | fx.BuildBlock | fx.CheckBlock
 Work: TypeAlias = Callable[[], Coroutine[object, object, None]]
 
 
@@ -72,7 +74,7 @@ class Household:
     blobs: Blobs
     exchange: BodyExchange
     sender: BodySender
-    trainer: Trainer | None
+    trainer: SiteProcess | None
     keep_heights: int
     journal: Journal
 
@@ -92,12 +94,16 @@ class Chores:
         self._results: dict[tuple[int, tuple[bytes, ...]], asyncio.Task[Results]] = {}
         self._kept_bodies = KeptBodies()
         self._kept: deque[tuple[int, tuple[bytes, ...]]] = deque()
-        self._training = self._make_training(household.trainer) if household.trainer else None
+        self._turn = asyncio.Lock()
+        self._training = self._make_training(household.trainer)
+        self._evaluation = self._make_evaluation(household.trainer)
 
     def start(self, feed: Feed, spawn: Spawn, state: State) -> None:
         """Connect to the node that runs now, and fetch the current model if it is not here."""
         self._feed, self._spawn, self._height = feed, spawn, state.height
         self._model_task = spawn(self._settle_models(state, ()), "fetch models")
+        if self._evaluation is not None:
+            _ = spawn(self._evaluation.run(feed), "evaluate")
         if self._training is not None:
             _ = spawn(self._training.run(feed), "train")
 
@@ -118,6 +124,9 @@ class Chores:
             case fx.Train():
                 if self._training is not None:
                     self._training.ask(asked)
+            case Evaluate():
+                if self._evaluation is not None:
+                    self._evaluation.ask(asked)
             case fx.BuildBlock():
                 self._begin(partial(self._build, asked, state), "build block", asked.height)
             case fx.CheckBlock(block=block):
@@ -143,7 +152,7 @@ class Chores:
             task.cancel()
         for key in [key for key in self._holding if key[0] <= height]:
             del self._holding[key]
-        models = (state.model_id, state.best.model_id)
+        models = (state.model_id, state.best.model_id, *(each.model_id for each in state.judged))
         self._home.exchange.forget_through(height, keep=models)
         self._results.clear()
         self._kept_bodies.drop_through(height)
@@ -190,6 +199,7 @@ class Chores:
             last_certificate=work.last_certificate,
             results=results,
             evidence=work.evidence,
+            metrics=work.metrics,
         )
         block = build_block(home.roster.contract_at(state), state, draft)
         self._feed(fx.BlockBuilt(height=work.height, view=work.view, block=block))
@@ -281,8 +291,10 @@ class Chores:
         members = self._home.roster.contract.members
         return self._home.member < len(members) and members[self._home.member].is_validator
 
-    def _make_training(self, trainer: Trainer) -> OwnTraining:
+    def _make_training(self, trainer: SiteProcess | None) -> OwnTraining | None:
         home = self._home
+        if trainer is None or not home.roster.contract.members[home.member].is_trainer:
+            return None
         return OwnTraining(
             OwnTrainingParts(
                 trainer=trainer,
@@ -290,14 +302,29 @@ class Chores:
                 blobs=home.blobs,
                 kept_bodies=self._kept_bodies,
                 journal=home.journal,
-                load_model=self._load_base,
+                load_model=self._load_model,
+                turn=self._turn,
             )
         )
 
-    async def _load_base(self, work: fx.Train) -> NDArray[np.int32]:
-        home, model = self._home, work.base_model_id
+    def _make_evaluation(self, trainer: SiteProcess | None) -> OwnEvaluation | None:
+        home = self._home
+        if trainer is None or not home.roster.contract.members[home.member].has_hold_out:
+            return None
+        return OwnEvaluation(
+            OwnEvaluationParts(
+                evaluator=trainer,
+                terms=home.roster.contract.feedback,
+                load_model=self._load_model,
+                turn=self._turn,
+                note=home.journal.note,
+            )
+        )
+
+    async def _load_model(self, model: bytes, height: int) -> NDArray[np.int32]:
+        home = self._home
         read = partial(asyncio.to_thread, load_model, home.roster.contract, home.blobs, model)
-        return await self._with_bodies([self._wanted_model(model, work.height, ())], read)
+        return await self._with_bodies([self._wanted_model(model, height, ())], read)
 
     def _wanted_model(self, model_id: bytes, height: int, holders: Sequence[int]) -> Wanted:
         others = range(len(self._home.roster.contract.members))
@@ -325,12 +352,13 @@ class Chores:
         )
 
     def _prune(self, block: Block, state: State) -> None:
-        """Rule P53: bodies go by policy, never the current and best model."""
+        """Rule P53: bodies go by policy, never a model that is current, best or under judgement."""
         if not self._home.keep_heights:
             return
         ids = [update.statement.update_id for update in block.updates]
         self._kept.append((block.header.height, (*ids, block.header.results.model_id)))
-        needed = {state.model_id, state.best.model_id}
+        judged = (each.model_id for each in state.judged)
+        needed = {state.model_id, state.best.model_id, *judged}
         for _, kept in list(self._kept)[-self._home.keep_heights :]:
             needed.update(kept)
         while self._kept and self._kept[0][0] <= block.header.height - self._home.keep_heights:

@@ -66,11 +66,12 @@ async def run_member(config: NodeConfig, membership: Membership, events: EventSi
 
 async def _start_trainer(config: NodeConfig, membership: Membership) -> TrainerProcess | None:
     contract = membership.genesis.contract
-    if not contract.members[membership.member].is_trainer:
+    own = contract.members[membership.member]
+    if not own.is_trainer and not own.has_hold_out:
         return None
     if config.data is None:
         raise ConfigError(
-            f"member {membership.member} is a trainer in the contract: expected a section [data] "
+            f"member {membership.member} has data in the contract: expected a section [data] "
             "in its configuration, got none; add it"
         )
     trainer = TrainerProcess(_save_job(config, membership))

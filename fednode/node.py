@@ -18,6 +18,7 @@ from typing import assert_never
 from consensus import effects as fx
 from consensus import messages as msg
 from consensus.engine import Engine
+from consensus.judging import Evaluate
 from fednode.chores import Chores
 from fednode.clock import Clock
 from fednode.errors import NodeError
@@ -130,7 +131,7 @@ class Node:
                 self._tell(effect)
             case fx.SetTimer(timer=timer, delay_ms=delay_ms):
                 self._timers.set(timer, delay_ms)
-            case fx.Train() | fx.BuildBlock() | fx.CheckBlock():
+            case fx.Train() | Evaluate() | fx.BuildBlock() | fx.CheckBlock():
                 self._parts.chores.begin(effect, self._engine.state)
             case fx.ReportContradiction() | fx.Notice() | fx.Progress():
                 self._parts.journal.note(effect)

@@ -55,7 +55,8 @@ class OwnTrainingParts:
         blobs: Where updates become durable.
         kept_bodies: Where they stay in memory until their height is over.
         journal: Told when a training round begins.
-        load_model: Returns a model's integers, shape (p,), once the model is here.
+        load_model: Returns a model's integers, shape (p,), by id and height, once it is here.
+        turn: Held while the training process is busy for this node; who came first goes first.
     """
 
     trainer: Trainer
@@ -63,7 +64,8 @@ class OwnTrainingParts:
     blobs: Blobs
     kept_bodies: KeptBodies
     journal: Journal
-    load_model: Callable[[fx.Train], Awaitable[NDArray[np.int32]]]
+    load_model: Callable[[bytes, int], Awaitable[NDArray[np.int32]]]
+    turn: asyncio.Lock
 
 
 class OwnTraining:
@@ -100,7 +102,7 @@ class OwnTraining:
 
     async def _train(self, work: fx.Train) -> fx.UpdateTrained | None:
         parts = self._parts
-        base = await parts.load_model(work)
+        base = await parts.load_model(work.base_model_id, work.height)
         parts.journal.training(work.height, work.training_round)
         delta = await self._fit(work, base)
         if delta is None:
@@ -122,7 +124,8 @@ class OwnTraining:
         pause_s = RETRY_FIRST_S
         while True:
             try:
-                return (await trainer.fit(work.training_round, base)).delta
+                async with self._parts.turn:
+                    return (await trainer.fit(work.training_round, base)).delta
             except TrainerError as error:
                 logger.warning("height=%d: training failed: %s", work.height, error)
             await self._pause(pause_s)
@@ -130,7 +133,8 @@ class OwnTraining:
             if self._next is not None:
                 return None
             try:
-                await trainer.start()
+                async with self._parts.turn:
+                    await trainer.start()
             except (DataError, SettingsError, TrainerError) as error:
                 # A member that cannot train goes on voting.
                 text = f"height={work.height}: cannot train: {error}"

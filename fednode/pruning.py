@@ -23,7 +23,8 @@ def prune_bodies(path: Path, *, keep: int, is_dry_run: bool = False) -> Pruned:
     """Delete the bodies that only blocks below the last `keep` heights name.
 
     What no block names stays: it may be of a height that is not decided. So do the current and the
-    best model and their optimizer states, and the base of the first height that stays.
+    best model, those that may still become the best, their optimizer states, and the base of the
+    first height that stays.
 
     Args:
         path: A member's folder.
@@ -42,6 +43,8 @@ def prune_bodies(path: Path, *, keep: int, is_dry_run: bool = False) -> Pruned:
             each for block in ledger.blocks(first_kept, ledger.head) for each in _named(block)
         }
         needed |= {state.model_id, state.optimizer_id, state.best.model_id, state.best.optimizer_id}
+        for model in state.judged:
+            needed |= {model.model_id, model.optimizer_id}
         blobs = Blobs(folder / BLOBS_NAME)
         here = blobs.ids()
         unwanted = sorted((old - needed) & here)

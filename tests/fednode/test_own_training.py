@@ -76,11 +76,13 @@ class Run:
                 kept_bodies=KeptBodies(),
                 journal=Journal(events=self.watch, contradictions=folder / "contradictions"),
                 load_model=self._load,
+                turn=asyncio.Lock(),
             )
         )
 
-    async def _load(self, asked: fx.Train) -> NDArray[np.int32]:
-        if asked.height in self.forgotten:
+    async def _load(self, model: bytes, height: int) -> NDArray[np.int32]:
+        del model
+        if height in self.forgotten:
             raise BodyForgottenError
         return OUTCOME.delta
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from consensus.effects import BuildBlock, Train
+from consensus.judging import Evaluate, Evaluated
 from ledger.building import (
     Draft,
     aggregate_results,
@@ -19,6 +20,8 @@ from ledger.inclusion import included
 from ledger.records import Block, BlockKind, Flag, Results
 from ledger.state import State
 
+NOISE = 16
+"""Weight of what only one member sees in a model, against levels up to 2**16."""
 OUTLIER_SHARE = 16
 """One update in so many is flagged, by its id."""
 
@@ -58,6 +61,7 @@ def build(contract: Contract, state: State, order: BuildBlock, *, is_wrong: bool
         last_certificate=order.last_certificate,
         results=results,
         evidence=order.evidence,
+        metrics=order.metrics,
     )
     return build_block(contract, state, draft)
 
@@ -87,6 +91,26 @@ def update_id_of(member: int, order: Train, incarnation: int) -> bytes:
     """Id of a trained update; salted, so that training again after a crash gives another body."""
     text = b"%d %d %d" % (member, order.height, incarnation)
     return sha256(text + order.base_model_id).digest()
+
+
+def evaluate(member: int, asked: Evaluate) -> Evaluated:
+    """What a member's rows say of two models."""
+    return Evaluated(
+        height=asked.height,
+        model_id=asked.model_id,
+        best_id=asked.best_id,
+        value=figure(member, asked.model_id),
+        best_value=figure(member, asked.best_id),
+    )
+
+
+def figure(member: int, model_id: bytes) -> int:
+    """What a member finds of a model, in millionths: mostly the model's own level.
+
+    Random over models, so that some are preferred and rows of others regretted.
+    """
+    level = int.from_bytes(sha256(b"level" + model_id).digest()[:2], "big")
+    return level + sha256(b"%d" % member + model_id).digest()[0] * NOISE
 
 
 def false_body_id(body_id: bytes) -> bytes:

@@ -12,6 +12,7 @@ from consensus.messages import (
     EntryProofMessage,
     HaveMessage,
     Message,
+    MetricsMessage,
     ProposalMessage,
     UpdateMessage,
     VoteMessage,
@@ -19,7 +20,7 @@ from consensus.messages import (
 from ledger.certificates import check_certificate
 from ledger.errors import CertificateError
 from ledger.genesis import Contract, chain_id
-from ledger.inclusion import staleness
+from ledger.inclusion import opens_for_feedback, staleness
 from ledger.keys import SignatureScheme, Signed
 from ledger.powers import ValidatorSet, cap_budget
 from ledger.records import Block, BlockHeader, Phase, QuorumCertificate, block_id
@@ -28,13 +29,15 @@ from ledger.validity import check_block
 from tests.simulation.aggregate import recomputes
 from tests.simulation.buffers import check_buffers
 from tests.simulation.discipline import Discipline, Said
+from tests.simulation.feedback import FeedbackChecker
 from tests.simulation.packets import ViolationError
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
 
-BAN_HEIGHTS = 3
-"""Heights after a contradiction was seen in a healed network within which its author is banned."""
+BAN_BLOCKS = 3
+"""Blocks of honest proposers after a contradiction was seen in a healed network, within which its
+author is banned; it may itself propose several heights in a row."""
 
 
 class Checkers:
@@ -52,14 +55,18 @@ class Checkers:
         self.banned: frozenset[int] = frozenset()
         self.lock_refusals = 0
         self.late_updates = 0
+        self.metrics = 0
+        self.closings = 0
         self._contract = contract
         self._chain_id = chain_id(contract)
         self._public_keys = tuple(member.public_key for member in contract.members)
         self._scheme = scheme
         self._honest = frozenset(honest)
         self._states: list[State] = [initial_state(contract)]
+        self._honest_blocks = 0
         self._checked: set[QuorumCertificate] = set()
         self._discipline = Discipline(self._honest, self.validators_of)
+        self._feedback = FeedbackChecker(contract, self._honest)
 
     # --- what is said ---------------------------------------------------------------------------
 
@@ -71,13 +78,14 @@ class Checkers:
                 if message.reason.startswith("locked") and node.member in self._honest:
                     self.lock_refusals += 1
             case ProposalMessage():
-                self._on_statement(node, message.proposal)
-                for certificate in message.certificate:
-                    self._on_certificate(node, certificate)
+                self._on_proposal(node, message)
             case HaveMessage():
                 self._on_statement(node, message.have)
             case UpdateMessage():
                 self._on_statement(node, message.update)
+            case MetricsMessage():
+                self._on_statement(node, message.metrics)
+                self._feedback.on_metrics(node, message.metrics)
             case EntryProofMessage():
                 for vote in message.votes:
                     self._on_statement(node, vote)
@@ -85,6 +93,12 @@ class Checkers:
                 self._on_certificate(node, message.certificate)
             case _:
                 pass
+
+    def _on_proposal(self, node: "Node", offer: ProposalMessage) -> None:
+        self._on_statement(node, offer.proposal)
+        self._feedback.on_proposal(node, offer, self._states)
+        for certificate in offer.certificate:
+            self._on_certificate(node, certificate)
 
     def _on_statement(self, node: "Node", signed: Signed[Said]) -> None:
         if signed.signer == node.member:
@@ -100,6 +114,11 @@ class Checkers:
                 (certificate.phase, certificate.height, certificate.view, certificate.block_id)
             )
         self._discipline.on_certificate(certificate)
+
+    @property
+    def state(self) -> State:
+        """The state after the last decided block."""
+        return self._states[-1]
 
     # --- what is decided ------------------------------------------------------------------------
 
@@ -163,9 +182,12 @@ class Checkers:
         if state_root(state) != block.header.state_root:
             raise ViolationError(f"state root of height {block.header.height} differs")
         self._check_cap(state)
+        self._honest_blocks += block.header.proposer in self._honest
         self._check_bans(state)
         self.kinds[block.header.height] = block.header.kind.name
         self._count_late(parent, block)
+        self.metrics += len(block.metrics)
+        self.closings += opens_for_feedback(self._contract, parent)
         self._states.append(state)
 
     def _count_late(self, parent: State, block: Block) -> None:
@@ -192,11 +214,12 @@ class Checkers:
             raise ViolationError(f"bans: honest members among {sorted(self.banned)}")
         if not self.banned.isdisjoint(state.validators.members):
             raise ViolationError(f"bans: {sorted(self.banned)} still vote")
-        for member, height in self.proven.items():
-            if member not in self.banned and state.height >= height + BAN_HEIGHTS:
+        for member, seen_at in self.proven.items():
+            blocks = self._honest_blocks - seen_at
+            if member not in self.banned and blocks > BAN_BLOCKS:
                 raise ViolationError(
-                    f"bans: member {member} contradicted itself at height {height} and still has"
-                    f" power at height {state.height + 1}"
+                    f"bans: member {member} contradicted itself and still has power at height"
+                    f" {state.height + 1}, {blocks} blocks of honest proposers later"
                 )
 
     # --- what is shown --------------------------------------------------------------------------
@@ -208,8 +231,10 @@ class Checkers:
         if effect.member in self._honest or effect.first == effect.second:
             raise ViolationError(f"member {node.member} accuses honest member {effect.member}")
         self.accused.add(effect.member)
-        if node.world.healed_at is not None:
-            self.proven.setdefault(effect.member, node.height + 1)
+        # METRICS are the one kind that does not ban (rule P45).
+        is_proof = not isinstance(effect.first, MetricsMessage)
+        if is_proof and node.world.healed_at is not None:
+            self.proven.setdefault(effect.member, self._honest_blocks)
 
     def on_display(self, node: "Node", effect: Notice | Progress) -> None:
         """Count the views that honest nodes entered; no record may lack what was said (P60)."""

@@ -7,9 +7,11 @@ from ledger.genesis import (
     CONTRACT_VERSION,
     NO_FEEDBACK,
     AggregationTerms,
+    Better,
     Contract,
     DataTerms,
     Feature,
+    FeedbackTerms,
     FounderSignature,
     Genesis,
     Limits,
@@ -28,7 +30,8 @@ from tests.simulation.settings import Settings
 EPOCH_MS: Final = 1_700_000_000_000
 ELEMENTS: Final = 4
 INITIAL_MODEL_ID: Final = sha256(b"initial model").digest()
-TRAINING_ROUNDS: Final = 200
+TOLERANCE: Final = 2_000
+"""Against levels of models up to 2**16 (`tests.simulation.aggregate.figure`)."""
 TIMEOUTS: Final = Timeouts(
     collect_ms=1_500,
     collect_max_ms=6_000,
@@ -84,13 +87,13 @@ def make_contract(settings: Settings) -> Contract:
             learner_hash=sha256(b"learner").digest(),
         ),
         aggregation=AggregationTerms(mode="robust", rule_id="mean", parameters=()),
-        feedback=NO_FEEDBACK,
+        feedback=_feedback(settings),
         privacy="none",
         byzantine_budget=settings.byzantine_budget,
         trainer_budget=settings.trainer_budget,
         min_updates=1,
         max_staleness=1,
-        training_rounds=TRAINING_ROUNDS,
+        training_rounds=settings.training_rounds,
         timeouts=TIMEOUTS,
         limits=Limits(body_bytes_max=2**20, block_bytes_max=2**20),
     )
@@ -113,4 +116,17 @@ def sign_genesis(contract: Contract, settings: Settings) -> Genesis:
 def _roles(settings: Settings, member: int) -> int:
     if member >= settings.validators:
         return int(Role.TRAINER)
-    return int(Role.TRAINER | Role.VALIDATOR)
+    hold_out = Role.HOLD_OUT if member in settings.reporters else 0
+    return int(Role.TRAINER | Role.VALIDATOR | hold_out)
+
+
+def _feedback(settings: Settings) -> FeedbackTerms:
+    if not settings.reporters:
+        return NO_FEEDBACK
+    return FeedbackTerms(
+        metric="figure",
+        better=Better.HIGHER,
+        hold_out=200_000,
+        patience=settings.patience,
+        tolerance=TOLERANCE,
+    )

@@ -7,6 +7,7 @@ from consensus.messages import (
     EntryProofMessage,
     EvidenceMessage,
     HaveMessage,
+    MetricsMessage,
     ProposalMessage,
     ProposalRequestMessage,
     StatementsMessage,
@@ -35,6 +36,10 @@ def describe(packet: Packet) -> str:
             text = _offer_text(packet)
         case EvidenceMessage():
             text = f"EVIDENCE {evidence_key(packet.evidence)}"
+        case MetricsMessage():
+            report = packet.metrics.statement
+            gain = report.value - report.best_value
+            text = f"METRICS h{report.height} {gain:+d} by {packet.metrics.signer}"
         case BodyPush() | BodyPull():
             text = f"{type(packet).__name__} {short(packet.body_id)}"
         case _:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from ledger.certificates import signers
 from ledger.keys import Signed
+from ledger.metrics import MetricsReport
 from ledger.powers import ValidatorSet
 from ledger.records import (
     FRESH,
@@ -24,7 +25,7 @@ from ledger.records import (
 from tests.simulation.packets import ViolationError
 
 Slot: TypeAlias = tuple[object, ...]
-Said: TypeAlias = Proposal | Vote | HaveList | UpdateHeader
+Said: TypeAlias = Proposal | Vote | HaveList | UpdateHeader | MetricsReport
 
 
 class Discipline:
@@ -128,3 +129,5 @@ def slot_of(member: int, statement: Said) -> Slot:
             return (member, "have", statement.height)
         case UpdateHeader():
             return (member, "update", statement.height)
+        case MetricsReport():
+            return (member, "metrics", statement.height)

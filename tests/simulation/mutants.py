@@ -13,6 +13,7 @@ from consensus.accusations import Accusations
 from consensus.effects import Effect, Publish, Send
 from consensus.height import Height
 from consensus.messages import EntryProofMessage
+from consensus.metrics_pool import MetricsPool
 from consensus.record import SafetyRecord
 from consensus.rules import Action, Facts
 from consensus.signer import Signer
@@ -106,6 +107,11 @@ def no_evidence() -> AbstractContextManager[None]:
     return attribute_replaced(Accusations, "proposable", lambda *_: ())
 
 
+def no_metrics() -> AbstractContextManager[None]:
+    """Proposers leave METRICS out of their blocks (against rule P16)."""
+    return attribute_replaced(MetricsPool, "proposable", lambda *_: ())
+
+
 MUTANTS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
     "believed_results": believed_results,
     "forgotten_lock": forgotten_lock,
@@ -114,6 +120,7 @@ MUTANTS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
     "no_entry_proof": no_entry_proof,
     "no_evidence": no_evidence,
     "no_lock": no_lock,
+    "no_metrics": no_metrics,
     "no_rebroadcast": no_rebroadcast,
     "publish_first": publish_first,
     "quorum_half": quorum_half,

@@ -35,6 +35,7 @@ from consensus.effects import (
     UpdateTrained,
 )
 from consensus.engine import Engine
+from consensus.judging import Evaluate
 from consensus.messages import (
     SYNC_BLOCKS_MAX,
     BlocksMessage,
@@ -46,7 +47,7 @@ from consensus.signer import Signer
 from ledger.keys import Verified
 from ledger.records import Block, UpdateHeader, block_id
 from ledger.state import State
-from tests.simulation.aggregate import build, needed_bodies, recomputes, update_id_of
+from tests.simulation.aggregate import build, evaluate, needed_bodies, recomputes, update_id_of
 from tests.simulation.bodies import Bodies
 from tests.simulation.contracts import ELEMENTS, EPOCH_MS, member_key
 from tests.simulation.describe import describe
@@ -210,20 +211,17 @@ class Node:
     def receive_message(self, message: Message) -> None:
         """Check a message and hand it to the engine."""
         verified = self.world.verify(message)
-        if verified is None:
-            return
-        self.feed(verified)
+        if verified is not None:
+            self.feed(verified)
         if isinstance(verified, UpdateReceived):
             self.await_update(verified.update)
 
     def await_update(self, update: Verified[UpdateHeader]) -> None:
         """Tell the engine as soon as the body of a header is here."""
         update_id = update.statement.update_id
-        key = update.statement.height, update_id
-        if key in self.headers:
-            return
-        self.headers.add(key)
-        self.bodies.require({update_id}, lambda: self.feed(UpdateHeld(update=update)))
+        if (key := (update.statement.height, update_id)) not in self.headers:
+            self.headers.add(key)
+            self.bodies.require({update_id}, lambda: self.feed(UpdateHeld(update=update)))
 
     # --- effects --------------------------------------------------------------------------------
 
@@ -237,7 +235,7 @@ class Node:
                 self.tell(effect)
             case SetTimer():
                 self.set_timer(effect)
-            case Train() | BuildBlock() | CheckBlock():
+            case Train() | Evaluate() | BuildBlock() | CheckBlock():
                 self.work(effect)
             case ReportContradiction():
                 self.world.checkers.on_contradiction(self, effect)
@@ -277,20 +275,22 @@ class Node:
                 if certificate is not None:
                     self.send(effect.member, CertificateMessage(certificate=certificate))
 
-    def work(self, effect: Train | BuildBlock | CheckBlock) -> None:
+    def work(self, effect: Train | Evaluate | BuildBlock | CheckBlock) -> None:
         """Begin something that takes time and may first need bodies."""
-        contract = self.world.contract
         match effect:
             case Train():
-                ids = {effect.base_model_id}
                 self.bodies.require(
-                    ids, lambda: self.later(self.training_ms(), self.trained, effect)
+                    {effect.base_model_id},
+                    lambda: self.later(self.training_ms(), self.trained, effect),
                 )
+            case Evaluate():
+                models, found = {effect.model_id, effect.best_id}, evaluate(self.member, effect)
+                self.bodies.require(models, lambda: self.later(TRAIN_MS, self.feed, found))
             case BuildBlock():
-                ids = needed_bodies(contract, self.state, effect)
+                ids = needed_bodies(self.world.contract, self.state, effect)
                 self.bodies.require(ids, lambda: self.build(effect))
             case CheckBlock():
-                ids = needed_bodies(contract, self.state, effect.block)
+                ids = needed_bodies(self.world.contract, self.state, effect.block)
                 self.bodies.require(ids, lambda: self.check(effect.block))
 
     @property

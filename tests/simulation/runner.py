@@ -25,6 +25,9 @@ MUST_HAPPEN = (
     "caught_up",
     "banned",
     "late_updates",
+    "metrics",
+    "returns",
+    "closings",
 )
 """A campaign in which one of these never happened tested nothing and fails."""
 CHUNK = 8

@@ -17,6 +17,12 @@ STRATEGIES = (
     "slow",
     "whisperer",
 )
+FEEDBACK_SHARE = 0.5
+"""Share of the seeds in which members judge models (rule P16)."""
+REPORTERS_SHARE = 0.8
+"""Share of the validators of such a seed that do."""
+ENDING_SHARE = 0.2
+"""Share of the seeds whose training ends within the run, and with it the chain (rule P15)."""
 REAL_EVERY = 20
 """One seed in so many runs with Ed25519 and the ledger's store."""
 
@@ -45,6 +51,9 @@ class Settings:
     power_cuts: int = 0
     stragglers: int = 0
     sleepers: int = 0
+    reporters: tuple[int, ...] = ()
+    patience: int = 2
+    training_rounds: int = 200
     faulty_ms: int = 0
     heights: int = 5
 
@@ -64,6 +73,9 @@ def draw_settings(seed: int, *, heights: int = 5) -> Settings:
     budget = rng.choice((tolerated, tolerated, tolerated, 0))
     is_unequal = rng.random() < 0.5
     liars = rng.randint(1, budget) if budget and rng.random() < 0.6 else 0
+    # A stream of its own: with feedback a seed keeps its other faults.
+    judging = make_random(f"feedback/{seed}")
+    has_feedback = judging.random() < FEEDBACK_SHARE
     has = {name: rng.random() < 0.5 for name in ("loss", "copies", "tail", "skew", "slow")}
     return Settings(
         seed=seed,
@@ -92,5 +104,10 @@ def draw_settings(seed: int, *, heights: int = 5) -> Settings:
         stragglers=int(has["slow"]),
         faulty_ms=rng.randint(2_000, 8_000),
         heights=heights,
+        reporters=tuple(each for each in range(validators) if judging.random() < REPORTERS_SHARE)
+        if has_feedback
+        else (),
+        patience=judging.randint(1, 3),
+        training_rounds=judging.randint(3, 8) if judging.random() < ENDING_SHARE else 200,
         sleepers=int(rng.random() < 0.15),
     )

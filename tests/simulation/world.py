@@ -18,6 +18,7 @@ from consensus.messages import Message
 from consensus.verification import verify_message
 from ledger.errors import LedgerError
 from ledger.genesis import chain_id
+from ledger.inclusion import opens
 from ledger.keys import ED25519, SignatureScheme
 from tests.simulation.byzantine import ByzantineNode
 from tests.simulation.chance import make_random
@@ -212,6 +213,9 @@ class World:
             lock_refusals=self.checkers.lock_refusals,
             accused=len(self.checkers.accused),
             banned=len(self.checkers.banned),
+            metrics=self.checkers.metrics,
+            returns=self.checkers.state.returns,
+            closings=self.checkers.closings,
         )
         self.counts.update(f"blocks_{kind.lower()}" for kind in self.checkers.kinds.values())
         return Outcome(
@@ -267,8 +271,15 @@ class World:
         return not self._short
 
     def is_done(self) -> bool:
-        """Whether the network healed and every honest node reached the goal."""
-        return self.healed_at is not None and not self._short
+        """Whether the network healed and every honest node reached the goal, or the chain's end."""
+        return self.healed_at is not None and (not self._short or self._is_ended())
+
+    def _is_ended(self) -> bool:
+        """Whether the chain is finished and every honest node is there."""
+        last = self.checkers.state
+        return not opens(self.contract, last) and all(
+            self.nodes[member].height == last.height for member in self.honest
+        )
 
     def _make_disk(self, member: int) -> Disk:
         if self.settings.is_real and self._folder is not None:

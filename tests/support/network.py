@@ -25,7 +25,7 @@ from fednode.founding.keys import MemberKey
 from fednode.founding.membership import Membership
 from fednode.learning.data_spec import DataSpec
 from fednode.learning.dataset import Dataset
-from fednode.learning.learner import RowSet
+from fednode.learning.learner import Metrics, RowSet
 from fednode.learning.local_training import FitOutcome, LocalTraining
 from fednode.learning.momentum_store import MomentumMemory
 from fednode.learning.registry import build_learner
@@ -84,6 +84,9 @@ class InProcessTrainer:
 
     async def fit(self, training_round: int, model: NDArray[np.int32]) -> FitOutcome:
         return await asyncio.to_thread(self._training.fit, training_round, model)
+
+    async def evaluate(self, model: NDArray[np.int32], rows: RowSet) -> Metrics:
+        return await asyncio.to_thread(self._training.evaluate, model, rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ from tests.support.ledger import (
 
 NOW_MS = 1_700_000_000_000
 ASKS = "ask all for own statements"
-NOTHING = Statements(updates=(), haves=(), proposals=(), votes=(), certificates=())
+NOTHING = Statements(updates=(), haves=(), proposals=(), votes=(), metrics=(), certificates=())
 PREPARE, COMMIT = Phase.PREPARE, Phase.COMMIT
 
 
