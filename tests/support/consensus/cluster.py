@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from consensus.effects import (
@@ -32,6 +32,7 @@ from consensus.effects import (
     UpdateTrained,
 )
 from consensus.engine import Engine
+from consensus.judging import Evaluate, Evaluated
 from consensus.messages import (
     BlocksMessage,
     CertificateMessage,
@@ -67,6 +68,8 @@ from tests.support.ledger import (
     stub_keys,
 )
 
+Figures = Callable[[int], Callable[[bytes], int] | None]
+"""Member -> (model id -> what its rows say); None where it says nothing."""
 Filter = Callable[[int, int, Message], Iterable[Message]]
 """(sender, receiver, message) -> what arrives."""
 
@@ -101,6 +104,7 @@ class Cluster:
         filter_messages: What becomes of each message on each link.
         down: Members that never start.
         lying_builders: Members whose blocks hold a wrong aggregate.
+        figures: What each member's own rows say of a model; None for an evaluation that fails.
     """
 
     def __init__(
@@ -110,8 +114,11 @@ class Cluster:
         filter_messages: Filter = deliver_all,
         down: Iterable[int] = (),
         lying_builders: Iterable[int] = (),
+        figures: Figures | None = None,
     ) -> None:
         self.contract = of
+        self.figures = figures
+        self.dropping: frozenset[int] = frozenset()
         self.filter = filter_messages
         self.lying = frozenset(lying_builders)
         self.keys = stub_keys(of)
@@ -211,6 +218,8 @@ class Cluster:
         match effect:
             case Train():
                 self.at(100, lambda: self.trained(host, effect))
+            case Evaluate():
+                self.at(30, lambda: self.evaluate(host, effect))
             case BuildBlock():
                 self.at(5, lambda: self.feed(host, self.built(host, effect)))
             case CheckBlock():
@@ -265,7 +274,24 @@ class Cluster:
             ),
         )
 
+    def evaluate(self, host: Host, effect: Evaluate) -> None:
+        figures = self.figures and self.figures(host.member)
+        if figures is None:
+            return
+        self.feed(
+            host,
+            Evaluated(
+                height=effect.height,
+                model_id=effect.model_id,
+                best_id=effect.best_id,
+                value=figures(effect.model_id),
+                best_value=figures(effect.best_id),
+            ),
+        )
+
     def built(self, host: Host, effect: BuildBlock) -> BlockBuilt:
+        if host.member in self.dropping:
+            effect = replace(effect, metrics=())
         block = self.block_of(host.states[-1], effect, is_lie=host.member in self.lying)
         return BlockBuilt(height=effect.height, view=effect.view, block=block)
 
@@ -289,6 +315,7 @@ class Cluster:
             last_certificate=effect.last_certificate,
             results=results,
             evidence=effect.evidence,
+            metrics=effect.metrics,
         )
         return build_block(self.contract, state, draft)
 

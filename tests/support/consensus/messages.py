@@ -18,6 +18,7 @@ from consensus.effects import (
     Send,
     Train,
 )
+from consensus.judging import Evaluate
 from consensus.messages import (
     BlocksRequestMessage,
     CertificateMessage,
@@ -25,6 +26,7 @@ from consensus.messages import (
     EvidenceMessage,
     HaveMessage,
     Message,
+    MetricsMessage,
     ProposalMessage,
     ProposalRequestMessage,
     StatementsMessage,
@@ -84,6 +86,7 @@ def _shown_other(effect: Effect) -> str:
         Persist: "persist",
         BuildBlock: "build {0.kind.name} {0.view}",
         Train: "train {0.training_round}",
+        Evaluate: "evaluate {0.height}",
         AnswerBlocks: "answer blocks to {0.member} from {0.from_height}",
         AnswerCertificate: "answer certificate to {0.member} of {0.height}",
         ReportContradiction: "contradiction {0.member}",
@@ -100,6 +103,7 @@ def _shown_other_message(message: Message) -> str:
             "ask {0.request.statement.responder} for blocks from {0.request.statement.from_height}"
         ),
         EvidenceMessage: "EVIDENCE {0.evidence.first.signer}",
+        MetricsMessage: "METRICS {0.metrics.statement.height}",
         ProposalRequestMessage: "ask {0.request.statement.responder} for a block",
         StatementsRequestMessage: "ask all for own statements",
         StatementsMessage: "show {0.answer.statement.asker} its statements",
