@@ -18,7 +18,7 @@ from ledger.blobs import Blobs
 from ledger.bodies import body_id
 from ledger.keys import ED25519, sign, verify
 from tests.support.ledger import keys
-from tests.support.sender_keys import acquainted
+from tests.support.sender_keys import acquainted, own_keys, talk
 
 BODY = bytes(range(256)) * 4096
 OWN, OTHER = 0, 1
@@ -154,3 +154,20 @@ async def test_a_broker_that_comes_back_with_a_lower_limit_ends_a_push_and_not_t
         await sending.sender.push(body_id(BODY))
 
     assert sending.transport.published == 2
+
+
+async def test_nothing_is_read_for_a_member_that_could_not_open_it(tmp_path: Path) -> None:
+    """Rule P90: whoever was not given the keys of this epoch asks for them first."""
+    sending = Sending(tmp_path)
+    sending.blobs.put(BODY)
+    sending.keys[OWN].enter(own_keys(OWN, membership_epoch=6), [OWN, OTHER], now_ms=0)
+
+    sending.ask(1)
+    await sending.finish()
+    assert (sending.blobs.reads, sending.counters.of("pull_without_keys")) == (0, 1)
+    sending.keys[OTHER].enter(own_keys(OTHER, membership_epoch=6), [OWN, OTHER], now_ms=0)
+    talk(sending.keys)
+    sending.ask(2)
+    await sending.finish()
+
+    assert sending.blobs.reads == 1

@@ -166,6 +166,16 @@ def test_the_later_channel_of_a_member_counts_and_its_old_key_opens_no_more() ->
     assert can_read(b, a.seal_push(BODY))
 
 
+def test_the_keys_of_a_member_that_drew_new_ones_are_asked_for_until_they_come() -> None:
+    a, _ = acquainted(2)
+
+    deliver(a, B, own_keys(B, made_ms=2).channel)
+
+    assert a.lacking() == (B,)
+    assert not a.can_read(B)
+    assert asked(a.due(PERIOD_MS)) == [B]
+
+
 def test_an_older_channel_that_a_broker_replays_changes_nothing() -> None:
     counters = Counters()
     a, b = entered(A, [A, B], counters), entered(B, [A, B])
