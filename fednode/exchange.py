@@ -140,11 +140,12 @@ class BodyExchange:
             self._keep_early(packet)
             return
         outcome = self._receiver.accept(packet, sender=sender)
-        if outcome is Outcome.STORED or outcome is Outcome.FULL:
+        if outcome in (Outcome.STORED, Outcome.SPOILT, Outcome.FULL):
             missing = Missing(
                 ranges=self._receiver.missing(body), refused=self._receiver.refused_senders(body)
             )
-            self._planner.progress(body, missing, now_ms=self._parts.clock.monotonic_ms())
+            now_ms = self._parts.clock.monotonic_ms()
+            self._planner.progress(body, missing, now_ms=now_ms, sender=sender)
         if outcome is Outcome.FULL and body not in self._settling:
             self._settling.add(body)
             _ = self._spawn(self._settle(body, self._receiver.content(body)), "settle body")

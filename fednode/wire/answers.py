@@ -4,9 +4,13 @@ Pure: time is an input. The caller has checked membership and signature before (
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from fednode.wire.counters import Counters
 from fednode.wire.packets import GRANULE_BYTES, GranuleRange, PullRequest, granules_in
+
+REQUESTS_PER_BODY: Final = 4
+"""A request counts as this part of the body at least: all of it is read and hashed for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +19,8 @@ class AnswerLimits:
 
     Attributes:
         answer_bytes_max: Most that one request is answered with; the rest is asked for again.
-        requester_bytes_max: Most that one requester gets within `window_ms`.
+        requester_bytes_max: Most that one requester gets within `window_ms`, where many requests
+            for little of a large body count for more (`REQUESTS_PER_BODY`).
         window_ms: Length of that window in milliseconds.
     """
 
@@ -73,7 +78,10 @@ class PullAnswerer:
         ranges = _within(request, body_bytes, min(room, self._limits.answer_bytes_max))
         if not ranges:
             self._counters.add("pull_refused")
-        state.answered_bytes += sum(each.count for each in ranges) * GRANULE_BYTES
+        else:
+            granules = sum(each.count for each in ranges)
+            cost = max(granules * GRANULE_BYTES, body_bytes // REQUESTS_PER_BODY)
+            state.answered_bytes += cost
         return ranges
 
 

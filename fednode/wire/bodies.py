@@ -2,11 +2,13 @@
 
 Only bodies that were announced in a signed header are accepted. Once the hashes of its leaves are
 known, which prove themselves, every leaf is checked when it is there, and a wrong one is dropped.
+A packet that covers whole leaves proves itself then, whoever sent it.
 
-Without them a body whose hash is wrong is thrown away whole. If one sender made it, that sender is
-refused for this body from then on; if several did, the body is *contested*: from then on it is
-taken from one sender at a time, so every further failure names a culprit and an honest holder is
-reached at last (Theorem B of Rule P12).
+All other packets have to be believed until more is there. What a member pushes names nobody, as
+every member could have sealed it; an answer names its sender (Rule P90). When what was put together
+is wrong and one known sender made it, that sender is refused for this body from then on. Else the
+body is *contested*: only one member at a time is believed, the one that is asked, so every further
+failure names a culprit and an honest holder is reached at last (Theorem B of Rule P12).
 """
 
 from collections.abc import Callable
@@ -35,6 +37,7 @@ class Outcome(Enum):
     STORED = auto()
     DUPLICATE = auto()
     REFUSED = auto()
+    SPOILT = auto()
     FULL = auto()
 
 
@@ -73,6 +76,16 @@ class _Partial:
         self.present = self.checked = 0
         self.leaves = b""
         self.senders = set()
+
+    def drop_unchecked(self) -> None:
+        """Forget what nothing proves."""
+        if not self.leaves:
+            self.clear()
+        self.present = self.checked
+        self.senders = set()
+
+    def is_believed(self, sender: int | None) -> bool:
+        return not self.contested or (self.only is not None and sender == self.only)
 
     @property
     def sound(self) -> int:
@@ -176,10 +189,11 @@ class BodyReceiver:
 
         Args:
             packet: A decoded packet.
-            sender: Member under whose sender key it came; None if only the network key sealed it.
+            sender: Member that alone can have sent it; None for what was pushed.
 
         Returns:
-            FULL once every granule is there (call `complete`); DUPLICATE if nothing was gained.
+            FULL once every granule is there (call `complete`); DUPLICATE if nothing was gained;
+            SPOILT if something turned out wrong and is missing again.
         """
         partial = self._partials.get(packet.body_id)
         reason = self._refusal(partial, packet, sender)
@@ -189,40 +203,49 @@ class BodyReceiver:
         if not partial.content:
             # calloc: pages are committed only as packets fill them.
             partial.content = bytearray(packet.total_bytes)
-        before = (partial.leaves, partial.sound)
-        self._learn_leaves(partial, packet)
+        before, refused = (partial.leaves, partial.sound), len(partial.refused)
+        is_right = self._learn_leaves(partial, packet)
         mask = _ones(packet.count) << packet.first
         if not mask & ~partial.sound and packet.data:
             self._counters.add("packet_duplicate")
         elif partial.leaves:
-            self._take_leaves(partial, packet, mask)
-        else:
+            is_right = self._take_leaves(partial, packet, sender) and is_right
+        elif partial.is_believed(sender):
             partial.fill(packet, mask & ~partial.present)
-        if partial.is_full:
+        if not is_right:
+            self._blame(partial, {sender} if partial.only == sender else {None})
+        if not is_right or len(partial.refused) > refused:
+            return Outcome.SPOILT
+        if (partial.leaves, partial.sound) != before:
             partial.senders.add(sender)
-            return Outcome.FULL
-        if (partial.leaves, partial.sound) == before:
-            return Outcome.DUPLICATE
-        partial.senders.add(sender)
-        return Outcome.STORED
+        elif not partial.is_full:
+            return Outcome.DUPLICATE if partial.is_believed(sender) else Outcome.REFUSED
+        return Outcome.FULL if partial.is_full else Outcome.STORED
 
-    def _learn_leaves(self, partial: _Partial, packet: BodyPacket) -> None:
+    def _learn_leaves(self, partial: _Partial, packet: BodyPacket) -> bool:
+        """Take leaf hashes from anybody; return False if what is there does not fit them."""
         leaves = packet.leaves
         if packet.total_bytes <= LEAF_BYTES:
             # The id of a body of one leaf is the hash of that leaf.
             leaves = packet.body_id
         if not leaves or partial.leaves:
-            return
+            return True
         hashes = [leaves[i : i + HASH_BYTES] for i in range(0, len(leaves), HASH_BYTES)]
         number = leaves_in(packet.total_bytes)
         if len(hashes) != number or root_of_hashes(hashes) != packet.body_id:
             self._counters.add("leaves_wrong")
-            return
+            return True
         partial.leaves = leaves
-        self._check_leaves(partial, range(number))
+        return self._are_leaves_right(partial, range(number))
 
-    def _take_leaves(self, partial: _Partial, packet: BodyPacket, mask: int) -> None:
-        """Take the leaves that a packet covers if they are right; fill the others, then check."""
+    def _take_leaves(self, partial: _Partial, packet: BodyPacket, sender: int | None) -> bool:
+        """Take whole leaves from anybody, parts of leaves from whom to believe.
+
+        Returns:
+            False if a leaf that was put together from parts is wrong.
+        """
+        mask = _ones(packet.count) << packet.first
+        is_right = True
         first = packet.first // LEAF_GRANULES
         end = -(-(packet.first + packet.count) // LEAF_GRANULES)
         for index in range(first, end):
@@ -230,8 +253,9 @@ class BodyReceiver:
             if not whole & ~partial.checked:
                 continue
             if whole & ~mask:
-                partial.fill(packet, whole & mask & ~partial.present)
-                self._check_leaves(partial, range(index, index + 1))
+                if partial.is_believed(sender):
+                    partial.fill(packet, whole & mask & ~partial.present)
+                    is_right &= self._are_leaves_right(partial, range(index, index + 1))
                 continue
             start = index * LEAF_BYTES - packet.first * GRANULE_BYTES
             if partial.is_leaf(index, packet.data[start : start + LEAF_BYTES]):
@@ -240,16 +264,20 @@ class BodyReceiver:
                 partial.checked |= whole
             else:
                 self._counters.add("leaf_wrong")
+                if sender is not None:
+                    self._blame(partial, {sender})
+        return is_right
 
-    def _check_leaves(self, partial: _Partial, indices: range) -> None:
+    def _are_leaves_right(self, partial: _Partial, indices: range) -> bool:
         wrong = sum(not partial.check_leaf(index) for index in indices)
         if wrong:
             self._counters.add("leaf_wrong", wrong)
+        return not wrong
 
     def _refusal(self, partial: _Partial | None, packet: BodyPacket, sender: int | None) -> str:
         if partial is None:
             return "body_not_expected"
-        if partial.contested and (partial.only is None or sender != partial.only):
+        if not (partial.leaves or packet.leaves or partial.is_believed(sender)):
             return "body_contested"
         if sender is not None and sender in partial.refused:
             return "sender_refused"
@@ -321,6 +349,7 @@ class BodyReceiver:
             return True
         self._counters.add("body_wrong")
         self._blame(partial, partial.senders)
+        partial.clear()
         return False
 
     def restrict(self, body_id: bytes, *, sender: int) -> None:
@@ -328,7 +357,7 @@ class BodyReceiver:
         partial = self._partials.get(body_id)
         if partial is None or not partial.contested or partial.only == sender:
             return
-        partial.clear()
+        partial.drop_unchecked()
         partial.only = sender
 
     def refused_senders(self, body_id: bytes) -> tuple[int, ...]:
@@ -342,15 +371,15 @@ class BodyReceiver:
         return partial is not None and partial.contested
 
     def _blame(self, partial: _Partial, senders: set[int | None]) -> None:
-        # A packet under the network key alone names nobody, and then nobody can be singled out.
+        """Refuse the one sender that must have made what is wrong; else believe one at a time."""
         known = {each for each in senders if each is not None}
         if len(known) == len(senders) == 1:
             partial.refused |= known
-            partial.only = None
+            partial.only = None if partial.only in known else partial.only
             self._counters.add("bad_sender")
-        elif len(known) == len(senders):
+        else:
             partial.contested = True
-        partial.clear()
+        partial.drop_unchecked()
 
 
 def _ones(count: int) -> int:

@@ -30,6 +30,8 @@ class PullLimits:
     Attributes:
         push_grace_ms: Silence on a pushed body before the first request.
         busy_grace_ms: The same while packets of other bodies arrive: then it waits in the queue.
+            And how long packets that may be anybody's put off what is due, once a block needs the
+            body or somebody was asked: a member that lets packets drip delays no more than that.
         answer_timeout_ms: Silence after a request before the next responder is asked.
         backoff_max_ms: Longest wait for an answer; it doubles each time all responders failed.
         request_bytes_max: Most that one request asks for.
@@ -70,7 +72,9 @@ class _Want:
     turn: int = 0  # requests without an answer; chooses the responder
     missing: Missing = field(default_factory=Missing)
     whole: tuple[GranuleRange, ...] = WHOLE_BODY
+    push_end_ms: int | None = None  # since a block needs it: no longer put off than that
     asked: int | None = None
+    asked_ms: int = 0
     asked_bytes: int = 0
     silent_ms: int = 0  # when silence makes the bytes asked for count no longer
     asked_ranges: tuple[GranuleRange, ...] = ()
@@ -143,6 +147,9 @@ class PullPlanner:
                 whole=whole,
             )
             self._wants[body_id] = want
+        elif want.waits_for_push and not is_pushed:
+            want.waits_for_push = False
+            want.push_end_ms = now_ms + self._limits.busy_grace_ms
         want.height = max(want.height, height)
         for member in responders:
             if member != self._own and member not in want.responders:
@@ -152,13 +159,16 @@ class PullPlanner:
         """Stop watching a body that is complete or no longer needed."""
         self._wants.pop(body_id, None)
 
-    def progress(self, body_id: bytes, missing: Missing, *, now_ms: int) -> None:
+    def progress(
+        self, body_id: bytes, missing: Missing, *, now_ms: int, sender: int | None = None
+    ) -> None:
         """Note that packets of a body arrived, or that it was discarded as wrong.
 
         Args:
             body_id: Id of the body.
             missing: What lacks now.
             now_ms: Time on the same clock.
+            sender: Member whose answer it was, None if anybody can have sent it.
         """
         want = self._wants.get(body_id)
         if want is None or missing == want.missing:
@@ -171,8 +181,13 @@ class PullPlanner:
             want.release(now_ms)
         elif want.asked is None:
             want.due_ms = now_ms + self._limits.push_grace_ms
+            if want.push_end_ms is not None:
+                want.due_ms = min(want.due_ms, want.push_end_ms)
         else:
-            want.due_ms = want.silent_ms = now_ms + self._limits.answer_timeout_ms
+            want.due_ms = now_ms + self._limits.answer_timeout_ms
+            if sender != want.asked:
+                want.due_ms = min(want.due_ms, want.asked_ms + self._limits.busy_grace_ms)
+            want.silent_ms = want.due_ms
             want.asked_bytes = min(want.asked_bytes, _size(missing.ranges or want.whole))
             asked_end = want.asked_ranges[-1].first + want.asked_ranges[-1].count
             if missing.ranges and missing.ranges[0].first >= asked_end:
@@ -232,7 +247,7 @@ class PullPlanner:
         if not ranges:
             want.due_ms = now_ms + ROOM_WAIT_MS
             return None
-        want.asked = responder
+        want.asked, want.asked_ms = responder, now_ms
         want.asked_bytes = _size(ranges)
         want.asked_ranges = ranges
         want.silent_ms = now_ms + limits.answer_timeout_ms

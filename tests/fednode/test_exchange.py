@@ -30,16 +30,22 @@ from ledger.errors import StorageError
 from ledger.keys import Signed, sign
 from tests.support.ledger import keys
 
-OWN, ORIGIN = 0, 1
+OWN, ORIGIN, OTHER = 0, 1, 2
+TURNS = 10
 BODY = bytes(range(256)) * 600
 
 
-class StoppedClock:
+class SetClock:
+    """Stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.time_ms = 0
+
     def now_ms(self) -> int:
-        return 0
+        return self.time_ms
 
     def monotonic_ms(self) -> int:
-        return 0
+        return self.time_ms
 
 
 def signed(request: PullRequest) -> Signed[PullRequest]:
@@ -57,12 +63,14 @@ def wanted(body: bytes, *, height: int = 1, origin: int = ORIGIN, is_pushed: boo
     )
 
 
-def send(receiver: BodyExchange, body: bytes) -> None:
+def send(receiver: BodyExchange, body: bytes, sender: int | None = None) -> None:
     for packet in cut(body, body_id(body), granules=8, leaves=leaf_hashes(body)):
-        receiver.on_packet(packet, sender=None)
+        receiver.on_packet(packet, sender=sender)
 
 
-def exchange(folder: Path, blobs: Blobs | None = None) -> tuple[BodyExchange, Blobs]:
+def exchange(
+    folder: Path, blobs: Blobs | None = None, clock: SetClock | None = None
+) -> tuple[BodyExchange, Blobs]:
     blobs = blobs or Blobs(folder)
     line = Line(
         own=OWN,
@@ -75,7 +83,7 @@ def exchange(folder: Path, blobs: Blobs | None = None) -> tuple[BodyExchange, Bl
         blobs=blobs,
         sign=signed,
         can_read=range(4).__contains__,
-        clock=StoppedClock(),
+        clock=clock or SetClock(),
         counters=Counters(),
         receiver_limits=ReceiverLimits(),
         pull_limits=PullLimits(),
@@ -265,17 +273,47 @@ async def test_a_received_body_that_cannot_be_stored_stops_the_node(tmp_path: Pa
         holding.cancel()
 
 
-async def test_a_full_body_with_wrong_bytes_is_asked_for_again(tmp_path: Path) -> None:
-    receiver, blobs = exchange(tmp_path)
+async def test_a_full_body_with_wrong_bytes_is_taken_from_the_member_that_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange_module, "TICK_S", 0)
+    clock = SetClock()
+    receiver, blobs = exchange(tmp_path, clock=clock)
+    wrong = bytes(len(BODY))
     async with started(receiver) as tasks:
         holding = asyncio.create_task(receiver.hold(wanted(BODY)))
         await asyncio.sleep(0)
-        wrong = bytes(len(BODY))
         for packet in cut(wrong, body_id(BODY), granules=8):
             receiver.on_packet(packet, sender=None)
         await asyncio.gather(*(task for task in tasks if task.get_name() == "settle body"))
         assert not holding.done()
-        send(receiver, BODY)
+        clock.time_ms = 2 * PullLimits().push_grace_ms
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        for packet in cut(wrong, body_id(BODY), granules=8):
+            receiver.on_packet(packet, sender=None)
+        send(receiver, BODY, sender=ORIGIN)
         await asyncio.wait_for(holding, timeout=5)
 
     assert blobs.get(body_id(BODY)) == BODY
+
+
+async def test_after_a_lie_the_next_holder_is_asked_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange_module, "TICK_S", 0)
+    receiver, _ = exchange(tmp_path)
+    want = replace(wanted(BODY, is_pushed=False), responders=(ORIGIN, OTHER))
+    asked = []
+    async with started(receiver):
+        holding = asyncio.create_task(receiver.hold(want))
+        for _ in range(2):
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+            asked.append(receiver._planner.asked(body_id(BODY)))
+            wrong = cut(bytes(len(BODY)), body_id(BODY), granules=16, leaves=leaf_hashes(BODY))
+            for packet in list(wrong)[:2]:
+                receiver.on_packet(packet, sender=asked[-1])
+        holding.cancel()
+
+    assert asked == [ORIGIN, OTHER]

@@ -4,43 +4,18 @@ import random
 
 import pytest
 
-from fednode.wire.bodies import BodyReceiver, Outcome, ReceiverLimits
-from fednode.wire.counters import Counters
+from fednode.wire.bodies import Outcome
 from fednode.wire.packets import (
     GRANULE_BYTES,
     LEAF_GRANULES,
     RANGES_MAX,
     BodyPacket,
     GranuleRange,
-    cut,
-    leaf_hashes,
 )
 from ledger.bodies import body_id
+from tests.support.bodies import BODY, ID, expecting, forged, packets, receiver, with_leaves
 
-BODY = random.Random(1).randbytes(40 * GRANULE_BYTES + 100)
 OTHER = bytes(20 * GRANULE_BYTES)
-ID = body_id(BODY)
-
-
-def receiver(**limits: int) -> BodyReceiver:
-    return BodyReceiver(body_id_of=body_id, limits=ReceiverLimits(**limits), counters=Counters())
-
-
-def expecting(*, total_bytes: int | None = len(BODY)) -> BodyReceiver:
-    made = receiver()
-    assert made.expect(ID, origin=0, total_bytes=total_bytes)
-    return made
-
-
-def packets(body: bytes = BODY, granules: int = 1) -> list[BodyPacket]:
-    return list(cut(body, ID, granules=granules))
-
-
-def forged(packet: BodyPacket) -> BodyPacket:
-    data = bytes(byte ^ 1 for byte in packet.data)
-    return BodyPacket(
-        body_id=packet.body_id, total_bytes=packet.total_bytes, first=packet.first, data=data
-    )
 
 
 def test_packets_of_two_cuts_in_any_order_with_duplicates_make_the_body(seed: int) -> None:
@@ -104,57 +79,6 @@ def test_a_repeated_packet_changes_nothing() -> None:
     assert made.missing(ID) == (GranuleRange(first=1, count=40),)
 
 
-def test_a_wrong_body_of_one_sender_is_discarded_and_that_sender_refused() -> None:
-    made = expecting()
-    for each in packets():
-        made.accept(forged(each), sender=7)
-
-    assert made.complete(ID) is None
-
-    assert made.refused_senders(ID) == (7,)
-    assert made.accept(packets()[0], sender=7) is Outcome.REFUSED
-    for each in packets():
-        made.accept(each, sender=8)
-    assert made.complete(ID) == BODY
-
-
-def test_a_body_spoilt_among_several_senders_is_then_taken_from_one_at_a_time() -> None:
-    made = expecting()
-    mixed = [*packets()[:5], forged(packets()[5]), *packets()[6:]]
-    for number, each in enumerate(mixed):
-        made.accept(each, sender=9 if number == 5 else 8)
-    assert made.complete(ID) is None
-
-    assert made.is_contested(ID)
-    assert made.refused_senders(ID) == ()
-    assert made.accept(packets()[0], sender=8) is Outcome.REFUSED
-    made.restrict(ID, sender=9)
-    for each in packets():
-        made.accept(forged(each), sender=9)
-    assert made.complete(ID) is None
-    assert made.refused_senders(ID) == (9,)
-    made.restrict(ID, sender=8)
-    for each in packets():
-        # The spoiler goes on; nobody listens.
-        assert made.accept(forged(each), sender=9) is Outcome.REFUSED
-        made.accept(each, sender=8)
-    assert made.complete(ID) == BODY
-
-
-def test_a_wrong_body_of_unknown_senders_is_discarded_and_asked_for_again() -> None:
-    made = expecting()
-    for each in packets():
-        made.accept(forged(each), sender=None)
-
-    assert made.complete(ID) is None
-
-    assert made.missing(ID) == ()
-    assert not made.is_full(ID)
-    for each in packets():
-        made.accept(each, sender=None)
-    assert made.complete(ID) == BODY
-
-
 def test_a_packet_that_claims_another_length_is_refused() -> None:
     made = expecting()
     made.accept(packets()[0], sender=1)
@@ -214,10 +138,6 @@ def test_a_body_that_is_not_full_has_no_content() -> None:
         made.content(ID)
 
 
-def with_leaves(body: bytes = BODY, granules: int = 1) -> list[BodyPacket]:
-    return list(cut(body, body_id(body), granules=granules, leaves=leaf_hashes(body)))
-
-
 def test_with_leaf_hashes_whole_leaves_are_checked_one_by_one_and_spoilers_are_powerless() -> None:
     # No sender is known, and wrong packets come before each right one: still nothing is lost.
     made = expecting()
@@ -244,15 +164,6 @@ def test_with_leaf_hashes_in_any_order_and_cut_the_body_comes_together(seed: int
 
         assert Outcome.FULL in outcomes
         assert made.complete(body_id(body)) == body
-
-
-def test_a_leaf_made_of_wrong_granules_is_missing_again_and_the_others_stay() -> None:
-    made = expecting()
-    made.accept(with_leaves()[0], sender=1)
-    for each in packets():
-        made.accept(forged(each) if each.first == 20 else each, sender=1)
-
-    assert made.missing(ID) == (GranuleRange(first=LEAF_GRANULES, count=LEAF_GRANULES),)
 
 
 def test_leaf_hashes_that_come_late_check_what_is_there() -> None:

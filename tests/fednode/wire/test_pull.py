@@ -14,7 +14,6 @@ from fednode.wire.packets import (
     GRANULE_BYTES,
     BodyPacket,
     GranuleRange,
-    PullRequest,
     cut,
 )
 from fednode.wire.pull import ROOM_WAIT_MS, Missing, PullLimits, PullPlanner
@@ -145,10 +144,47 @@ def test_an_answer_that_keeps_coming_extends_the_wait() -> None:
     plan.progress(ID, some(0, 10), now_ms=0)
     plan.due(0)
 
-    plan.progress(ID, some(1, 9), now_ms=90)
+    plan.progress(ID, some(1, 9), now_ms=90, sender=TRAINER)
 
     assert plan.due(189) == ()
     assert [each.responder for each in plan.due(190)] == [HOLDER]
+
+
+def test_packets_that_anybody_can_have_sent_put_off_the_next_responder_boundedly() -> None:
+    """Else a member that lets granules drip would keep a silent responder company for ever."""
+    plan = planner(push_grace_ms=0, answer_timeout_ms=2000, busy_grace_ms=5000)
+    plan.want(ID, height=1, responders=[TRAINER, HOLDER], now_ms=0, total_bytes=10**7)
+    assert [each.responder for each in plan.due(0)] == [TRAINER]
+
+    asked = []
+    for now_ms in range(0, 10_000, 500):
+        plan.progress(ID, some(1 + now_ms // 500, 2000), now_ms=now_ms, sender=None)
+        asked += [(now_ms, each.responder) for each in plan.due(now_ms)]
+
+    assert asked[0] == (5000, HOLDER)
+
+
+def test_a_slow_answer_is_waited_for_as_long_as_it_keeps_coming() -> None:
+    plan = planner(push_grace_ms=0, answer_timeout_ms=2000, busy_grace_ms=5000)
+    plan.want(ID, height=1, responders=[TRAINER, HOLDER], now_ms=0, total_bytes=10**7)
+    plan.due(0)
+
+    for now_ms in range(500, 20_000, 500):
+        plan.progress(ID, some(now_ms // 500, 2000), now_ms=now_ms, sender=TRAINER)
+        assert plan.due(now_ms) == ()
+
+
+def test_packets_that_anybody_can_have_sent_put_off_what_a_block_needs_boundedly() -> None:
+    plan = planner(push_grace_ms=1000, busy_grace_ms=5000)
+    plan.want(ID, height=1, responders=[TRAINER], now_ms=0, total_bytes=10**7)
+    asked = []
+    for now_ms in range(0, 20_000, 500):
+        if now_ms == 10_000:
+            plan.want(ID, height=1, responders=[HOLDER], now_ms=now_ms, is_pushed=False)
+        plan.progress(ID, some(1 + now_ms // 500, 2000), now_ms=now_ms, sender=None)
+        asked += [now_ms for _ in plan.due(now_ms)]
+
+    assert asked[0] == 15_000
 
 
 def test_a_responder_that_sent_wrong_bytes_is_replaced_at_once_and_for_good() -> None:
@@ -202,57 +238,6 @@ def test_nobody_able_to_answer_means_no_request() -> None:
     assert plan.asked(ID) is None
     plan.done(ID)
     assert plan.next_due_ms() is None
-
-
-BODY = random.Random(1).randbytes(20 * GRANULE_BYTES + 1)
-
-
-def request(counter: int, *ranges: tuple[int, int], responder: int = ME) -> PullRequest:
-    return PullRequest(
-        height=1,
-        responder=responder,
-        counter=counter,
-        body_id=ID,
-        ranges=tuple(GranuleRange(first=first, count=count) for first, count in ranges),
-    )
-
-
-def answered(
-    answerer: PullAnswerer, asked: PullRequest, *, requester: int = 5, now_ms: int = 0
-) -> list[int]:
-    ranges = answerer.admitted(asked, body_bytes=len(BODY), requester=requester, now_ms=now_ms)
-    return [each.first + i for each in ranges for i in range(each.count)]
-
-
-def test_a_request_is_answered_once_per_counter_and_requester() -> None:
-    answerer = PullAnswerer(own_member=ME, limits=AnswerLimits(), counters=Counters())
-
-    assert answered(answerer, request(7, (1, 2), (5, 1))) == [1, 2, 5]
-    assert answered(answerer, request(7, (1, 2))) == []
-    assert answered(answerer, request(6, (1, 2))) == []
-    assert answered(answerer, request(7, (1, 2)), requester=6) == [1, 2]
-    assert answered(answerer, request(8)) == list(range(21))
-
-
-def test_a_request_to_another_member_is_not_answered() -> None:
-    counters = Counters()
-    answerer = PullAnswerer(own_member=ME, limits=AnswerLimits(), counters=counters)
-
-    assert answered(answerer, request(1, (0, 1), responder=TRAINER)) == []
-    assert counters.of("pull_for_another") == 1
-
-
-def test_one_requester_draws_boundedly_many_bytes_per_window() -> None:
-    limits = AnswerLimits(
-        answer_bytes_max=4 * GRANULE_BYTES, requester_bytes_max=6 * GRANULE_BYTES, window_ms=1000
-    )
-    answerer = PullAnswerer(own_member=ME, limits=limits, counters=Counters())
-
-    assert answered(answerer, request(1, (0, 10)), now_ms=0) == [0, 1, 2, 3]
-    assert answered(answerer, request(2, (4, 10)), now_ms=1) == [4, 5]
-    assert answered(answerer, request(3, (6, 10)), now_ms=999) == []
-    assert answered(answerer, request(1, (6, 1)), requester=6, now_ms=999) == [6]
-    assert answered(answerer, request(4, (6, 10)), now_ms=1000) == [6, 7, 8, 9]
 
 
 def body_id_of(body: bytes) -> bytes:
