@@ -31,6 +31,7 @@ from ledger.records import (
     UpdateHeader,
     Vote,
 )
+from ledger.slots import slotted
 from ledger.state import State
 
 
@@ -47,6 +48,7 @@ class TimerKind(Enum):
     ASK = "ask"
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timer:
     """Names one wait; a timer of a past height or view is ignored when it fires."""
@@ -64,6 +66,7 @@ class Started:
     """The node is up; the engine resumes where its record stands."""
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateReceived:
     """A trainer's header arrived; its body may not have."""
@@ -71,6 +74,7 @@ class UpdateReceived:
     update: Verified[UpdateHeader]
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateHeld:
     """The whole body of an update is durable here and passes the static checks of rule P10."""
@@ -78,6 +82,7 @@ class UpdateHeld:
     update: Verified[UpdateHeader]
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateTrained:
     """The own trainer finished; the body is durable under `update_id`."""
@@ -89,6 +94,7 @@ class UpdateTrained:
     n_elements: int
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaveReceived:
     """A HAVE list arrived."""
@@ -105,6 +111,7 @@ class ProposalReceived:
     certificate: QuorumCertificate | None
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoteReceived:
     """A vote arrived."""
@@ -112,6 +119,7 @@ class VoteReceived:
     vote: Verified[Vote]
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateReceived:
     """A certificate arrived; the engine checks it as a whole against its height's validators."""
@@ -198,6 +206,7 @@ class BlockChecked:
     reason: str
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimerFired:
     """A timer set by `SetTimer` ran out."""
@@ -232,6 +241,7 @@ Input: TypeAlias = (
 # --- Effects ------------------------------------------------------------------------------------
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Persist:
     """Make the signer's record durable before any later effect."""
@@ -247,6 +257,7 @@ class SaveProposal:
     block: Block
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publish:
     """Send a message to all members."""
@@ -278,6 +289,7 @@ class AnswerCertificate:
     height: int
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetTimer:
     """Fire `timer` after `delay_ms`; setting the same timer again starts it anew."""
@@ -349,6 +361,7 @@ class Notice:
     text: str
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """The engine entered a phase of a view; for display and event logs only."""

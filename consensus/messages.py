@@ -22,6 +22,7 @@ from ledger.records import (
     UpdateHeader,
     Vote,
 )
+from ledger.slots import slotted
 
 SYNC_BLOCKS_MAX = 64
 
@@ -45,6 +46,7 @@ class MessageKind(IntEnum):
     METRICS = 45
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateMessage:
     """A trainer's signed header; the body travels by itself (rule P10)."""
@@ -54,6 +56,7 @@ class UpdateMessage:
     update: Signed[UpdateHeader]
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaveMessage:
     """A validator's HAVE list."""
@@ -63,6 +66,7 @@ class HaveMessage:
     have: Signed[HaveList]
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposalMessage:
     """A proposal with its block, and the PREPARE certificate when it is a re-proposal."""
@@ -74,6 +78,7 @@ class ProposalMessage:
     certificate: Annotated[tuple[QuorumCertificate, ...], Items(1)]
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoteMessage:
     """A vote; `reason` says, unsigned and for people only, why it is nil."""
@@ -84,6 +89,7 @@ class VoteMessage:
     reason: Annotated[str, Characters(200)]
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateMessage:
     """A certificate: published when locking and deciding, and to who votes on a decided height."""
@@ -93,6 +99,7 @@ class CertificateMessage:
     certificate: QuorumCertificate
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryProofMessage:
     """Why its sender is in `view`: votes of the previous view, or that led there (rule P35)."""
@@ -104,6 +111,7 @@ class EntryProofMessage:
     votes: Annotated[tuple[Signed[Vote], ...], Items(2 * MEMBERS_MAX)]
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """A hint of where a member stands: height of its last block, that block's id, a counter."""
@@ -115,6 +123,7 @@ class Status:
     sequence: U64
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusMessage:
     """A signed status; retained by the broker, never protocol state."""
@@ -124,6 +133,7 @@ class StatusMessage:
     status: Signed[Status]
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlocksRequest:
     """Ask one member for decided blocks from a height on (rule P80); answered once a counter."""
@@ -135,6 +145,7 @@ class BlocksRequest:
     counter: U64
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlocksRequestMessage:
     """A signed request for blocks."""
@@ -144,6 +155,7 @@ class BlocksRequestMessage:
     request: Signed[BlocksRequest]
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlocksMessage:
     """Consecutive decided blocks and the certificate of the last one (rule P80)."""
@@ -154,6 +166,7 @@ class BlocksMessage:
     certificate: QuorumCertificate
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposalRequest:
     """Ask one member for the proposal and block that it voted for (rule P33)."""
@@ -166,6 +179,7 @@ class ProposalRequest:
     counter: U64
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposalRequestMessage:
     """A signed request for a block that a certificate names; the answer is a ProposalMessage."""
@@ -175,6 +189,7 @@ class ProposalRequestMessage:
     request: Signed[ProposalRequest]
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceMessage:
     """Two statements with which a member accuses itself, for the next block (rule P45)."""
@@ -184,6 +199,7 @@ class EvidenceMessage:
     evidence: Evidence
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementsRequest:
     """Ask everybody for the own newest statements, before anything is signed (rule P60)."""
@@ -194,6 +210,7 @@ class StatementsRequest:
     counter: U64
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementsRequestMessage:
     """A signed request for the own newest statements; answered once a counter."""
@@ -203,6 +220,7 @@ class StatementsRequestMessage:
     request: Signed[StatementsRequest]
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statements:
     """The newest of each kind that one member signed, and the highest PREPARE certificate."""
@@ -215,6 +233,7 @@ class Statements:
     certificates: Annotated[tuple[QuorumCertificate, ...], Items(1)]
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementsAnswer:
     """What its signer saw of `asker`; `height` is the one that its signer is at (rule P60)."""
@@ -227,6 +246,7 @@ class StatementsAnswer:
     statements_hash: Digest
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementsMessage:
     """The answer to a `StatementsRequest`, with what it is about."""

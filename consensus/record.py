@@ -12,6 +12,7 @@ from typing import Annotated
 from ledger.encoding import U32, U64, Digest, Items, Octets, Signature
 from ledger.kinds import MEMBERS_MAX
 from ledger.records import QuorumCertificate, SignedVote
+from ledger.slots import slotted
 
 STATEMENT_BYTES_MAX = 64 * 1024
 """Largest encoded statement in a slot: a HAVE list of `MEMBERS_MAX` entries fits three times."""
@@ -37,6 +38,7 @@ class Step(IntEnum):
     COMMIT = 2
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
     """The newest statement of one kind, as canonical bytes, with its signature."""
@@ -53,6 +55,7 @@ class Slot:
         return self.height, self.view
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
     """The block this node last signed COMMIT for in this height, and the view of that COMMIT."""
@@ -61,6 +64,7 @@ class Lock:
     block_id: Digest
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SafetyRecord:
     """Everything a node must not forget within a height.

@@ -17,6 +17,7 @@ from ledger.encoding import decode, encode
 from ledger.keys import Key, Signed
 from ledger.metrics import MetricsReport
 from ledger.records import NIL, HaveList, Phase, Proposal, UpdateHeader, Vote
+from ledger.slots import slotted
 
 STATEMENTS_KEPT: Final = 16
 """Statements of each kind that are kept decoded; a record has at most two of a kind."""
@@ -26,6 +27,7 @@ SlotStatementT = TypeVar("SlotStatementT", bound=SlotStatement)
 RequestT = TypeVar("RequestT", bound=keys.Statement)
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signer:
     """A key, the member that holds it, and what it has signed so far."""

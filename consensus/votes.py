@@ -13,6 +13,7 @@ from ledger.certificates import make_certificate, merge_votes
 from ledger.keys import Signed
 from ledger.powers import ValidatorSet
 from ledger.records import FRESH, NIL, Phase, QuorumCertificate, Vote
+from ledger.slots import slotted
 
 VIEWS_KEPT: Final = 64
 """Views before the current one whose votes are kept."""
@@ -38,6 +39,7 @@ class Ballot:
     made: QuorumCertificate | None = None
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addition:
     """What became of a vote: whether it was counted, and the earlier vote that it contradicts."""

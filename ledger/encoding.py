@@ -13,20 +13,19 @@ raises nothing but `DecodeError`.
 """
 
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import IntEnum
 from functools import cache
 from operator import attrgetter
 from types import UnionType
-from typing import Annotated, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, TypeVar, get_args, get_origin, get_type_hints
 
 import msgpack
 
 from ledger.errors import DecodeError
 from ledger.kept import kept
+from ledger.record_codec import Codec, Value, record_codec, shown
 
-Value: TypeAlias = "int | bytes | str | tuple[Value, ...]"
 Record = TypeVar("Record")
 
 DOMAIN_TAG_BYTES = 16
@@ -85,23 +84,6 @@ OptionalDigest = Annotated[bytes, Octets(32, 32, optional=True)]
 PublicKey = Annotated[bytes, Octets(32, 32)]
 Signature = Annotated[bytes, Octets(64, 64)]
 Name = Annotated[str, Characters(64)]
-
-
-Reader: TypeAlias = Callable[[object, str], object]
-"""Makes a field or record of an unpacked value; the text is the path that its errors begin with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """How one annotated type is written to a value, read back, and laid out for signing.
-
-    `from_value` takes the path that its errors begin with. What is inside a record or list is read
-    with an empty path, and the path is put together only when there is an error.
-    """
-
-    to_value: Callable[[object], Value]
-    from_value: Reader
-    to_fixed: Callable[[object], bytes]
 
 
 def encode(record: object) -> bytes:
@@ -218,7 +200,7 @@ def _integer_codec(kind: Integer) -> Codec:
         # `True == 1` in Python, hence the exact type.
         if type(value) is not int or not minimum <= value <= maximum:
             expected = f"an integer from {minimum} to {maximum}"
-            raise DecodeError(f"{where}: expected {expected}, got {_shown(value)}")
+            raise DecodeError(f"{where}: expected {expected}, got {shown(value)}")
         return value
 
     width = kind.bits // 8
@@ -226,6 +208,8 @@ def _integer_codec(kind: Integer) -> Codec:
         check,
         check,
         lambda value: check(value).to_bytes(width, "big", signed=kind.signed),
+        guard=f"type({{v}}) is int and {minimum} <= {{v}} <= {maximum}",
+        layout=f"{{v}}.to_bytes({width}, 'big', signed={kind.signed})",
     )
 
 
@@ -238,7 +222,7 @@ def _octets_codec(kind: Octets) -> Codec:
             minimum <= len(value) <= maximum or (is_optional and not value)
         ):
             expected = f"{maximum}" if is_fixed else f"{minimum} to {maximum}"
-            raise DecodeError(f"{where}: expected {expected} bytes, got {_shown(value)}")
+            raise DecodeError(f"{where}: expected {expected} bytes, got {shown(value)}")
         return value
 
     def to_fixed(value: object) -> bytes:
@@ -247,14 +231,22 @@ def _octets_codec(kind: Octets) -> Codec:
             return (b"\1" + data) if data else bytes(1 + maximum)
         return data if is_fixed else struct.pack(">I", len(data)) + data
 
-    return Codec(check, check, to_fixed)
+    is_plain = is_fixed and not is_optional
+    fits = f"len({{v}}) == {maximum}" if is_fixed else f"{minimum} <= len({{v}}) <= {maximum}"
+    return Codec(
+        check,
+        check,
+        to_fixed,
+        guard=f"type({{v}}) is bytes and ({fits}{' or not {v}' if is_optional else ''})",
+        layout="{v}" if is_plain else "",
+    )
 
 
 def _characters_codec(kind: Characters) -> Codec:
     def check(value: object, where: str = "text") -> str:
         if type(value) is not str or len(_utf8(value, where)) > kind.maximum:
             expected = f"text of at most {kind.maximum} bytes"
-            raise DecodeError(f"{where}: expected {expected}, got {_shown(value)}")
+            raise DecodeError(f"{where}: expected {expected}, got {shown(value)}")
         return value
 
     def to_fixed(value: object) -> bytes:
@@ -268,7 +260,7 @@ def _items_codec(item: Codec, kind: Items) -> Codec:
     def check(value: object, where: str = "list") -> tuple[object, ...]:
         if type(value) is not tuple or len(value) > kind.maximum:
             expected = f"a list of at most {kind.maximum} items"
-            raise DecodeError(f"{where}: expected {expected}, got {_shown(value)}")
+            raise DecodeError(f"{where}: expected {expected}, got {shown(value)}")
         return value
 
     def to_value(value: object) -> Value:
@@ -292,16 +284,16 @@ def _items_codec(item: Codec, kind: Items) -> Codec:
 
 
 def _enum_codec(enumeration: type[IntEnum]) -> Codec:
-    numbers = tuple(int(member) for member in enumeration)
+    members = {int(member): member for member in enumeration}
 
     def from_value(value: object, where: str) -> object:
-        if type(value) is not int or value not in numbers:
-            raise DecodeError(f"{where}: expected one of {numbers}, got {_shown(value)}")
-        return enumeration(value)
+        if type(value) is not int or value not in members:
+            raise DecodeError(f"{where}: expected one of {tuple(members)}, got {shown(value)}")
+        return members[value]
 
     def number(value: object) -> int:
         if not isinstance(value, enumeration):
-            raise DecodeError(f"{enumeration.__name__}: got {_shown(value)}")
+            raise DecodeError(f"{enumeration.__name__}: got {shown(value)}")
         return int(value)
 
     return Codec(number, from_value, lambda value: number(value).to_bytes(1, "big"))
@@ -315,7 +307,7 @@ def _union_codec(variants: tuple[type, ...]) -> Codec:
     def read(value: object, where: str) -> object:
         kind = value[0] if type(value) is tuple and value else value
         if type(kind) is not int or kind not in codecs:
-            raise DecodeError(f"{where}: expected a kind of {tuple(codecs)}, got {_shown(kind)}")
+            raise DecodeError(f"{where}: expected a kind of {tuple(codecs)}, got {shown(kind)}")
         return codecs[kind].from_value(value, where)
 
     return Codec(lambda r: codecs[of(r)].to_value(r), read, lambda r: codecs[of(r)].to_fixed(r))
@@ -326,53 +318,12 @@ def _record_codec(record_class: type, arguments: tuple[object, ...]) -> Codec:
     parameters: tuple[object, ...] = getattr(record_class, "__parameters__", ())
     bound = dict(zip(parameters, arguments, strict=True))
     names = [each.name for each in fields(record_class)]
-    codecs = [_codec_of(bound.get(hints[name], hints[name])) for name in names]
-    kind: tuple[int, ...] = (int(record_class.KIND),) if hasattr(record_class, "KIND") else ()
-    writers = tuple(
-        (attrgetter(name), codec.to_value, codec.to_fixed)
-        for name, codec in zip(names, codecs, strict=True)
-    )
-
-    def check(record: object) -> None:
-        if type(record) is not record_class:
-            raise DecodeError(f"expected a {record_class.__name__}, got {_shown(record)}")
-
-    def to_value(record: object) -> Value:
-        check(record)
-        return (*kind, *[write(get(record)) for get, write, _ in writers])
-
-    def to_fixed(record: object) -> bytes:
-        check(record)
-        return b"".join([write(get(record)) for get, _, write in writers])
-
-    readers = tuple((name, codec.from_value) for name, codec in zip(names, codecs, strict=True))
-    once = kept(to_value, name="_encoded") if hasattr(record_class, "IS_KEPT_ENCODED") else to_value
-    return Codec(once, _record_reader(record_class, kind, readers), to_fixed)
-
-
-def _record_reader(
-    record_class: type, kind: tuple[int, ...], readers: tuple[tuple[str, Reader], ...]
-) -> Reader:
-    length = len(kind) + len(readers)
-
-    def from_value(value: object, where: str) -> object:
-        if type(value) is not tuple or len(value) != length:
-            raise DecodeError(f"{where}: expected an array of {length}, got {_shown(value)}")
-        if kind and (type(value[0]) is not int or value[0] != kind[0]):
-            raise DecodeError(f"{where}: expected kind {kind[0]}, got {_shown(value[0])}")
-        arguments: dict[str, object] = {}
-        for (name, read), item in zip(readers, value[len(kind) :], strict=True):
-            try:
-                arguments[name] = read(item, "")
-            except DecodeError as error:
-                raise DecodeError(f"{where}.{name}{error}") from None
-        try:
-            built: object = record_class(**arguments)
-        except DecodeError as error:
-            raise DecodeError(f"{where}: {error}") from None
-        return built
-
-    return from_value
+    codecs = {name: _codec_of(bound.get(hints[name], hints[name])) for name in names}
+    kind = int(record_class.KIND) if hasattr(record_class, "KIND") else None
+    codec = record_codec(record_class, codecs, kind)
+    if hasattr(record_class, "IS_KEPT_ENCODED"):
+        return replace(codec, to_value=kept(codec.to_value, name="_encoded"))
+    return codec
 
 
 def _utf8(text: str, where: str) -> bytes:
@@ -380,20 +331,6 @@ def _utf8(text: str, where: str) -> bytes:
         return text.encode("utf-8")
     except UnicodeEncodeError:
         raise DecodeError(f"{where}: expected text, got unpaired surrogates") from None
-
-
-def _shown(value: object) -> str:
-    match value:
-        case bytes():
-            return f"{len(value)} bytes"
-        case tuple():
-            return f"a list of {len(value)}"
-        case str():
-            return f"text of {len(value)} characters"
-        case int():
-            return f"{value}" if abs(value) < 1 << 64 else "a large integer"
-        case _:
-            return type(value).__name__
 
 
 def _name(kind: object) -> str:

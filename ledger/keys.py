@@ -17,6 +17,7 @@ import nacl.signing
 
 from ledger.encoding import U16, Signature, domain_tag, fixed_bytes
 from ledger.errors import SignatureError
+from ledger.slots import slotted
 
 SEED_BYTES = 32
 SIGNING_BYTES_KEPT: Final = 256
@@ -106,6 +107,7 @@ class SecretKey:
         return bytes(self._key.sign(message).signature)
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed(Generic[T_co]):
     """A statement as it travels; nothing about it is believed yet."""

@@ -11,6 +11,7 @@ from typing import Annotated, Final, TypeAlias
 
 from ledger.encoding import U64, Digest, Items
 from ledger.errors import DecodeError, LedgerError
+from ledger.slots import slotted
 
 EMPTY_ROOT: Final = sha256(b"").digest()
 """The root over no leaves."""
@@ -184,6 +185,7 @@ def _next_level(level: list[bytes]) -> list[bytes]:
     return paired + level[2 * len(paired) :]
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompactRange:
     """All that a growing log must remember: the roots of its complete subtrees, largest first."""

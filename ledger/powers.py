@@ -15,6 +15,7 @@ from typing import Annotated
 from ledger.encoding import U16, U64, Items, domain_tag, encode
 from ledger.kinds import MEMBERS_MAX
 from ledger.shapes import check_ascending
+from ledger.slots import slotted
 
 
 def is_quorum(power: int, total: int) -> bool:
@@ -27,6 +28,7 @@ def is_blocking(power: int, total: int) -> bool:
     return 3 * power >= total
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validator:
     """One validator of a height and its voting power."""

@@ -34,6 +34,7 @@ from ledger.merkle import root
 from ledger.metrics import PATIENCE_MAX, MetricsReport, metrics_root
 from ledger.operations import OPERATIONS_MAX, READIES_MAX, Agreed, Ready, operations_root
 from ledger.shapes import check_ascending, set_bits
+from ledger.slots import slotted
 
 VALUE_MAX: Final = 2**24 - 1
 """Largest magnitude of a model or update value (rule P5); float32 holds it exactly."""
@@ -75,6 +76,7 @@ class Codec(IntEnum):
     INT32 = 0
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateHeader:
     """A trainer's statement that it offers one update for one height (rule P10).
@@ -95,6 +97,7 @@ class UpdateHeader:
     releases: U32
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaveEntry:
     """One update that a validator holds in full: its trainer and `header_digest` of its header."""
@@ -103,6 +106,7 @@ class HaveEntry:
     header_digest: Digest
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaveList:
     """A validator's list of the updates that it holds in full, once per height (rule P11)."""
@@ -118,6 +122,7 @@ class HaveList:
         check_ascending(trainers, "HAVE entries")
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """A proposer's offer of one block in one view; `valid_view` is -1 for a fresh block."""
@@ -136,6 +141,7 @@ class Proposal:
             raise DecodeError(f"{expected}, got {self.valid_view}")
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
     """A PREPARE or COMMIT for a block or for nil; equal votes have equal signed bytes (rule P34).
@@ -156,6 +162,7 @@ class Vote:
         _check_valid_view(self)
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuorumCertificate:
     """More than two thirds of the power of a height's validators behind one vote.
@@ -199,6 +206,7 @@ class QuorumCertificate:
             raise DecodeError(f"{count} bits in the bitmap, {len(self.signatures)} signatures")
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contribution:
     """What became of one included update: its contribution weight and its outlier flag."""
@@ -208,6 +216,7 @@ class Contribution:
     flagged: Flag
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
     """What the included updates made; voters recompute it from the bodies (rule P13)."""
@@ -217,6 +226,7 @@ class Results:
     contributions: Annotated[tuple[Contribution, ...], Items(MEMBERS_MAX)]
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockHeader:
     """Everything a block says; its hash is the block id that members vote on (rule P50).

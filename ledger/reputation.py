@@ -6,6 +6,7 @@ from typing import Final
 
 from ledger.encoding import U32
 from ledger.powers import cap, cap_budget
+from ledger.slots import slotted
 
 SCALE: Final = 2**20
 """The full mark of every score."""
@@ -20,6 +21,7 @@ CLIP_MEDIANS: Final = 4
 _WINDOW_MASK: Final = (1 << ABSENCE_WINDOW) - 1
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
     """The three scores of a member, from 0 to `SCALE`, and its absences.

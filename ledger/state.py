@@ -40,11 +40,13 @@ from ledger.reputation import (
     participated,
     voting_powers,
 )
+from ledger.slots import slotted
 
 RECENT_TRAINING_BLOCKS: Final = 2
 """Training blocks whose trainers are expected again (rule P11); their bodies may not return."""
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingBlock:
     """What one AGGREGATE block included: trainers, ascending, and the bodies that they sent."""
@@ -54,6 +56,7 @@ class TrainingBlock:
     update_ids: Annotated[tuple[Digest, ...], Items(MEMBERS_MAX)]
 
 
+@slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """Everything that the next block is checked against and computed from.

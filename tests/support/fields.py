@@ -10,9 +10,12 @@ from dataclasses import fields, is_dataclass
 from enum import IntEnum
 from functools import cache
 from types import UnionType
-from typing import Annotated, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, get_args, get_origin, get_type_hints
 
-from ledger.encoding import Characters, Integer, Items, Octets, Value, encode_as, pack
+from ledger.encoding import Characters, Integer, Items, Octets, encode_as, pack
+
+if TYPE_CHECKING:
+    from ledger.record_codec import Value
 
 FRAME = "#"
 """The path of the bytes that say how long an array is, and of a record's kind."""
