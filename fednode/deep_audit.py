@@ -9,6 +9,7 @@ from ledger.bodies import body_id
 from ledger.building import aggregate_results
 from ledger.deep import DeepOutcome, Weighted, recompute_all
 from ledger.genesis import Contract
+from ledger.membership import contract_in_force
 from ledger.records import Block, Results
 from ledger.state import State
 
@@ -17,7 +18,7 @@ def deep_audit(contract: Contract, blocks: tuple[Block, ...], folder: Path) -> D
     """Recompute all results of a ledger from the bodies in a member's folder.
 
     Args:
-        contract: The terms.
+        contract: That of the genesis.
         blocks: Blocks 1 to H of a ledger in which a light audit found nothing.
         folder: A member's folder, only read.
 
@@ -40,6 +41,7 @@ def _read_body(folder: Path, wanted: bytes) -> bytes | None:
 def _recompute(
     contract: Contract, state: State, weighted: Weighted, base: bytes, bodies: tuple[bytes, ...]
 ) -> tuple[Results, bytes]:
+    contract = contract_in_force(contract, state)
     for (update, _), body in zip(weighted, bodies, strict=True):
         check_update_body(contract, update.statement, body)
     flags, model = aggregate_bodies(contract, [weight for _, weight in weighted], base, bodies)

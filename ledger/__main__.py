@@ -77,7 +77,7 @@ def check_proof(
         proven = check_update_proof(genesis.contract, proof, checkpoint=known, scheme=scheme)
     except LedgerError as error:
         return [f"NOT VALID: {printable(str(error))}"], {"holds": False, "error": str(error)}
-    return proven_lines(genesis.contract, proven), proven_data(genesis.contract, proven)
+    return proven_lines(genesis.contract, proven), proven_data(proven)
 
 
 def verify(

@@ -164,12 +164,14 @@ def _check_step(
     # 2
     _check_certified(step, scheme)
     # 3
-    founding = initial_state(contract)
-    trusted = before.validators if before is not None else founding.validators
-    keys = before.keys if before is not None else dict(enumerate(founding.membership.public_keys))
+    if before is None:
+        founding = initial_state(contract)
+        trusted, keys = founding.validators, dict(enumerate(founding.membership.public_keys))
+        named = validators_hash(trusted, keys)
+    else:
+        trusted, keys = before.validators, before.keys
+        named = before.header.next_validators_hash
     if height == below + 1:
-        founders = validators_hash(trusted, founding.membership.public_keys)
-        named = founders if before is None else before.header.next_validators_hash
         if step.header.validators_hash != named:
             raise ProofError(f"{where}: other validators than the step before names")
     elif not _is_believed_by(trusted, keys, step):

@@ -108,6 +108,7 @@ def audit(
         tip=tip,
         signers=() if certificate is None else signers(certificate, state.previous_validators),
         findings=tuple(findings),
+        membership=state.membership,
     )
 
 

@@ -6,7 +6,8 @@ from typing import Final, TypeAlias
 
 from ledger.deep import DeepOutcome
 from ledger.findings import Finding
-from ledger.genesis import Genesis, Member, chain_id
+from ledger.genesis import Genesis, chain_id
+from ledger.membership import MemberRecord, Membership, Standing, initial_membership
 from ledger.records import Block, block_id
 
 Plain: TypeAlias = "bool | int | str | list[Plain] | dict[str, Plain]"
@@ -35,6 +36,7 @@ class AuditReport:
         tip: The last of them, None without blocks.
         signers: Numbers of the members that signed the tip's certificate.
         findings: Everything that is wrong, in the order of the heights.
+        membership: Members and keys after the last block; None where no block could be read.
         deep: What was recomputed; None for a light audit.
     """
 
@@ -43,6 +45,7 @@ class AuditReport:
     tip: Block | None
     signers: tuple[int, ...]
     findings: tuple[Finding, ...]
+    membership: Membership | None = None
     deep: DeepOutcome | None = None
 
     @property
@@ -69,6 +72,12 @@ class AuditReport:
         return LIMITS[:-1] if is_recomputed else LIMITS
 
     @property
+    def members(self) -> tuple[MemberRecord, ...]:
+        """Who took part, with the keys after the last block."""
+        known = self.membership or initial_membership(self.genesis.contract)
+        return known.members
+
+    @property
     def chain_id(self) -> bytes:
         """The id of the chain."""
         return chain_id(self.genesis.contract)
@@ -79,12 +88,14 @@ def report_data(report: AuditReport) -> dict[str, Plain]:
     members: list[Plain] = [
         {
             "number": number,
-            "name": member.name,
-            "public_key": member.public_key.hex(),
-            "is_trainer": member.is_trainer,
-            "is_validator": member.is_validator,
+            "name": record.member.name,
+            "public_key": record.member.public_key.hex(),
+            "is_trainer": record.member.is_trainer,
+            "is_validator": record.member.is_validator,
+            "standing": record.standing.name,
+            "admitted": record.admitted,
         }
-        for number, member in enumerate(report.genesis.contract.members)
+        for number, record in enumerate(report.members)
     ]
     tip = None if report.tip is None else report.tip.header
     return {
@@ -112,13 +123,13 @@ def report_lines(report: AuditReport) -> tuple[str, ...]:
     lines = [
         f"network   {printable(contract.name)}",
         f"chain id  {report.chain_id.hex()}  (compare it with a copy obtained elsewhere)",
-        *(_member_line(number, member) for number, member in enumerate(contract.members)),
+        *(_member_line(number, record) for number, record in enumerate(report.members)),
     ]
     if report.tip is None:
         lines.append("blocks    none")
     else:
         header = report.tip.header
-        names = ", ".join(f"{each} {_name(contract.members, each)}" for each in report.signers)
+        names = ", ".join(f"{each} {_name(report.members, each)}" for each in report.signers)
         lines += [
             f"blocks    {report.blocks}, the last of height {header.height}"
             f" after {header.training_round} training rounds: {block_id(header).hex()}",
@@ -177,18 +188,22 @@ def finding_line(finding: Finding) -> str:
     return f"height {finding.height} field {finding.field} rule {finding.rule}: {text}"
 
 
-def _member_line(number: int, member: Member) -> str:
+def _member_line(number: int, record: MemberRecord) -> str:
+    member = record.member
     roles = [
         name
         for name, has_role in (("trainer", member.is_trainer), ("validator", member.is_validator))
         if has_role
     ]
     name = printable(member.name)
-    return f"member    {number} {name} ({', '.join(roles)}) key {member.public_key.hex()}"
+    since = "" if record.standing is Standing.ACTIVE else f", {record.standing.name.lower()}"
+    if record.admitted and record.was_admitted:
+        since = f", admitted at height {record.admitted}{since}"
+    return f"member    {number} {name} ({', '.join(roles)}{since}) key {member.public_key.hex()}"
 
 
-def _name(members: tuple[Member, ...], number: int) -> str:
-    return printable(members[number].name) if number < len(members) else "unknown"
+def _name(members: tuple[MemberRecord, ...], number: int) -> str:
+    return printable(members[number].member.name) if number < len(members) else "unknown"
 
 
 def printable(text: str) -> str:

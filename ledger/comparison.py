@@ -151,6 +151,8 @@ def _differences(left: Block, right: Block) -> Iterator[FieldDifference]:
     pairs.append(("results.contributions", _contributions(left), _contributions(right)))
     pairs.append(("haves of members", _members(left.haves), _members(right.haves)))
     pairs.append(("updates of members", _members(left.updates), _members(right.updates)))
+    pairs.append(("operations", _operations(left), _operations(right)))
+    pairs.append(("READYs of members", _members(left.readies), _members(right.readies)))
     pairs.append(("last certificate", _certificate(left), _certificate(right)))
     found = [pair for pair in pairs if pair[1] != pair[2]]
     # What is not listed above, such as a signature of a HAVE, still makes the bytes differ.
@@ -168,6 +170,11 @@ def _contributions(block: Block) -> str:
 
 def _members(statements: Sequence[Signed[object]]) -> str:
     return " ".join(str(each.signer) for each in statements) or "none"
+
+
+def _operations(block: Block) -> str:
+    kinds = (type(each.operation).KIND.name for each in block.operations)
+    return " ".join(kinds) or "none"
 
 
 def _certificate(block: Block) -> str:

@@ -14,6 +14,7 @@ from ledger.errors import DecodeError
 from ledger.findings import Finding
 from ledger.genesis import Contract
 from ledger.keys import Signed
+from ledger.membership import contract_in_force
 from ledger.records import Block, BlockKind, Results, UpdateHeader
 from ledger.state import State, apply, initial_state
 
@@ -22,7 +23,10 @@ Weighted: TypeAlias = tuple[tuple[Signed[UpdateHeader], int], ...]
 Bodies: TypeAlias = Callable[[bytes], bytes | None]
 """Returns the body with an id, checked against it; None when it is not at hand."""
 Recompute: TypeAlias = Callable[[State, Weighted, bytes, tuple[bytes, ...]], tuple[Results, bytes]]
-"""From the state before, updates, base model's body and updates' bodies: results, model's body."""
+"""From the state before, updates, base model's body and updates' bodies: results, model's body.
+
+The terms in force follow from the state (`contract_in_force`).
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,7 @@ def recompute_all(
     which the base returned (rule P16).
 
     Args:
-        contract: The terms.
+        contract: That of the genesis.
         blocks: Blocks 1 to H of a ledger in which a light audit found nothing.
         bodies: Where the bodies come from.
         recompute: The aggregation.
@@ -68,7 +72,8 @@ def recompute_all(
     for block in blocks:
         if block.header.kind is BlockKind.AGGREGATE:
             base = base if base is not None else bodies(state.model_id)
-            weighted = expected_weights(contract, state, block.haves, block.updates, block.evidence)
+            in_force = contract_in_force(contract, state)
+            weighted = expected_weights(in_force, state, block.haves, block.updates, block.evidence)
             read = [bodies(each.statement.update_id) for each, _ in weighted]
             whole = tuple(each for each in read if each is not None)
             model = None

@@ -13,6 +13,17 @@ from ledger.evidence import evidence_key
 from ledger.genesis import Contract, chain_id
 from ledger.genesis_rules import fault_tolerance
 from ledger.inclusion import disqualification
+from ledger.membership import contract_in_force
+from ledger.operations import (
+    Agreed,
+    ChangeTerms,
+    Evict,
+    Join,
+    Leave,
+    Rotate,
+    contract_hash,
+    operation_id,
+)
 from ledger.powers import ValidatorSet
 from ledger.records import Block, Evidence, Flag, QuorumCertificate, block_id
 from ledger.reputation import SCALE
@@ -54,6 +65,7 @@ def state_view(contract: Contract, state: State) -> View:
 
     Powers are shares of `total_power`; reputations are shares of `scale`.
     """
+    contract = contract_in_force(contract, state)
     scores: list[Plain] = [
         {
             **_member(contract, number),
@@ -62,6 +74,8 @@ def state_view(contract: Contract, state: State) -> View:
             "quality": each.quality,
             "power": state.validators.power_of(number),
             "is_banned": number in state.banned,
+            "standing": state.membership.members[number].standing.name,
+            "admitted": state.membership.members[number].admitted,
         }
         for number, each in enumerate(state.scores)
     ]
@@ -74,10 +88,12 @@ def state_view(contract: Contract, state: State) -> View:
         "best_model_id": state.best.model_id.hex(),
         "empties_in_row": state.empties_in_row,
         "time_ms": state.time_ms,
+        "membership_epoch": state.membership_epoch,
         "scale": SCALE,
         "total_power": state.validators.total,
         "members": scores,
         "next_proposers": [_member(contract, each) for each in schedule(contract, state)],
+        "contract_hash": contract_hash(contract).hex(),
     }
 
 
@@ -87,11 +103,12 @@ def block_view(
     """Return one block: what it did, who sent, listed, proposed and voted.
 
     Args:
-        contract: The terms.
+        contract: That of the genesis or of any height.
         before: The state after the block's parent, which knows the validators.
         block: The block.
         certificate: The COMMIT certificate of this block; None when it is not at hand.
     """
+    contract = contract_in_force(contract, before)
     header = block.header
     view: View = {
         "height": header.height,
@@ -114,6 +131,8 @@ def block_view(
             for have in block.haves
         ],
         "evidence": [_evidence(contract, each) for each in block.evidence],
+        "operations": [_operation(contract, before, each) for each in block.operations],
+        "readies": [_member(contract, each.signer) for each in block.readies],
     }
     if certificate is not None:
         view["votes"] = votes_view(contract, before.validators, certificate)
@@ -190,6 +209,28 @@ def _evidence(contract: Contract, evidence: Evidence) -> View:
     """Who contradicted itself, and where: the block bans that member (rule P45)."""
     member, kind, height, view = evidence_key(evidence)
     return {**_member(contract, member), "statement": kind, "height": height, "view": view}
+
+
+def _operation(contract: Contract, before: State, agreed: Agreed) -> View:
+    """What an operation changes, and who approved it (rule P81)."""
+    operation = agreed.operation
+    view: View = {
+        "operation": type(operation).KIND.name,
+        "operation_id": operation_id(operation, before.chain_id).hex(),
+        "expiry": operation.expiry,
+        "approved_by": [_member(contract, each.signer) for each in agreed.approvals],
+    }
+    match operation:
+        case Join():
+            view |= {"name": operation.name, "public_key": operation.public_key.hex()}
+        case Rotate():
+            view |= _member(contract, operation.member)
+            view["public_key"] = operation.public_key.hex()
+        case Leave() | Evict():
+            view |= _member(contract, operation.member)
+        case ChangeTerms():
+            view["contract_hash"] = operation.contract_hash.hex()
+    return view
 
 
 def _member(contract: Contract, number: int) -> View:

@@ -18,7 +18,7 @@ PROOF_LIMITS: Final = (
 )
 
 
-def proven_data(contract: Contract, proven: Proven) -> dict[str, Plain]:
+def proven_data(proven: Proven) -> dict[str, Plain]:
     """Return what a proof shows as data for JSON; digests as hexadecimal text."""
     header, anchored = proven.header, proven.anchored
     trainer = proven.update.statement.trainer
@@ -26,7 +26,7 @@ def proven_data(contract: Contract, proven: Proven) -> dict[str, Plain]:
         "holds": True,
         "chain_id": header.chain_id.hex(),
         "member": trainer,
-        "name": contract.members[trainer].name,
+        "name": proven.membership.members[trainer].member.name,
         "update_id": proven.update.statement.update_id.hex(),
         "height": header.height,
         "training_round": header.training_round,
@@ -48,14 +48,15 @@ def proven_data(contract: Contract, proven: Proven) -> dict[str, Plain]:
 def proven_lines(contract: Contract, proven: Proven) -> tuple[str, ...]:
     """Return what a proof shows as lines of text for a person."""
     header, anchored = proven.header, proven.anchored
-    trainer, members = proven.update.statement.trainer, contract.members
+    trainer, members = proven.update.statement.trainer, proven.membership.members
     flag = ", flagged as an outlier" if proven.is_outlier else ""
-    names = ", ".join(f"{each} {printable(members[each].name)}" for each in anchored.signers)
+    name = printable(members[trainer].member.name)
+    names = ", ".join(_signer(proven, each) for each in anchored.signers)
     return (
         f"network   {printable(contract.name)}",
         f"chain id  {header.chain_id.hex()}  (compare it with a copy obtained elsewhere)",
         f"update    {proven.update.statement.update_id.hex()}",
-        f"          of member {trainer} {printable(members[trainer].name)}, signed by its key",
+        f"          of member {trainer} {name}, signed by its key",
         f"block     {header.height}: {block_id(header).hex()}",
         f"          counted it in training round {header.training_round} with weight"
         f" {proven.weight} of {proven.total_weight}{flag}",
@@ -67,3 +68,10 @@ def proven_lines(contract: Contract, proven: Proven) -> tuple[str, ...]:
         *(f"  - {limit}" for limit in PROOF_LIMITS),
         "the proof holds",
     )
+
+
+def _signer(proven: Proven, number: int) -> str:
+    """A signer of the certified block, which may have joined after the proven one."""
+    members = proven.membership.members
+    name = printable(members[number].member.name) if number < len(members) else "(joined later)"
+    return f"{number} {name}"

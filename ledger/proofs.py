@@ -6,7 +6,8 @@ A proof is a file that needs nothing but the genesis beside it. It holds
 2. the header of the proven block, and the path from its id to the root of that log;
 3. the member's signed update header, and the leaf hashes of all that the block carried, whose root
    is the header's `updates_root` (a path would leave open how many there were, so that a changed
-   file could pass);
+   file could pass); and the state after the block, whose hash is the header's `state_root`: it says
+   which key the member had, who may have joined or rotated its key since the genesis (rule P81);
 4. if it was made for a known checkpoint, the path by which its log begins the anchor's.
 
 The header says what became of the update: contribution weight and outlier flag. Signature and place
@@ -23,9 +24,10 @@ from ledger.anchors import Anchor, Anchored, check_anchor, make_anchor
 from ledger.checkpoint import Checkpoint, check_checkpoint
 from ledger.encoding import U64, Digest, Items, encode_as
 from ledger.errors import SignatureError
-from ledger.genesis import Contract, chain_id, public_keys
+from ledger.genesis import Contract, chain_id
 from ledger.keys import ED25519, SignatureScheme, verify
 from ledger.kinds import MEMBERS_MAX
+from ledger.membership import Membership, public_keys_at
 from ledger.merkle import (
     Path,
     ProofError,
@@ -46,6 +48,7 @@ from ledger.records import (
     SignedUpdate,
     block_id,
 )
+from ledger.state import State, apply, initial_state, state_root
 
 
 class ProofVersion(IntEnum):
@@ -73,6 +76,7 @@ class UpdateProof:
     log_path: Path
     update: SignedUpdate
     update_hashes: Annotated[tuple[Digest, ...], Items(2 * MEMBERS_MAX)]
+    state: State
     known: Annotated[tuple[KnownLog, ...], Items(1)]
 
 
@@ -81,9 +85,10 @@ DECODABLE: Final[tuple[object, ...]] = (Anchor, UpdateProof)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proven:
-    """What a checked proof shows."""
+    """What a checked proof shows; `membership` is that after the proven block."""
 
     header: BlockHeader
+    membership: Membership
     update: SignedUpdate
     weight: int
     total_weight: int
@@ -130,6 +135,7 @@ def prove_update(
         log_path=prove_inclusion(ids, height - 1),
         update=update,
         update_hashes=tuple(_leaf_hash(each) for each in block.updates),
+        state=_state_after(chain, height),
         known=() if known is None else (_known_log(ids, known),),
     )
 
@@ -171,8 +177,8 @@ def check_update_proof(
         raise ProofError("the hashes of updates are not those of the proven block")
     if _leaf_hash(proof.update) not in proof.update_hashes:
         raise ProofError("the proven block does not carry this update")
-    _check_signed(contract, proof, scheme)
     contribution = _contribution(header, proof.update.statement.trainer)
+    _check_signed(proof, scheme)
     # 4
     for known in proof.known:
         check_consistency(
@@ -187,6 +193,7 @@ def check_update_proof(
         _check_known(proof, anchored, checkpoint)
     return Proven(
         header=header,
+        membership=proof.state.membership,
         update=proof.update,
         weight=contribution.weight,
         total_weight=sum(each.weight for each in header.results.contributions),
@@ -195,8 +202,18 @@ def check_update_proof(
     )
 
 
-def _check_signed(contract: Contract, proof: UpdateProof, scheme: SignatureScheme) -> None:
-    update, keys = proof.update, public_keys(contract)
+def _state_after(chain: Chain, height: int) -> State:
+    state = initial_state(chain.contract)
+    for block in chain.blocks[:height]:
+        state = apply(chain.contract, state, block)
+    return state
+
+
+def _check_signed(proof: UpdateProof, scheme: SignatureScheme) -> None:
+    update, header = proof.update, proof.header
+    if (state_root(proof.state), proof.state.tip_id) != (header.state_root, block_id(header)):
+        raise ProofError("the state is not the one after the proven block")
+    keys = public_keys_at(proof.state.membership, proof.header.height)
     trainer = update.statement.trainer
     if trainer >= len(keys) or update.signer != trainer:
         raise ProofError(f"the update of trainer {trainer} is signed as member {update.signer}")

@@ -1,5 +1,6 @@
 """`fednode ledger checkpoint, prove, check-proof, forensics`: evidence for people outside."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +18,8 @@ from fednode.cli.ledger_options import (
 from fednode.cli.output import JsonOption, print_json, print_table
 
 if TYPE_CHECKING:
+    from fednode.cli.ledger_views import Content
     from ledger.comparison import ForkEvidence
-    from ledger.genesis import Contract
 
 
 def checkpoint(
@@ -83,7 +84,7 @@ def prove(
         if checkpoint is None
         else decode_checkpoint(read_public_file(checkpoint, "a checkpoint"))
     )
-    number = _member_number(of.contract, member)
+    number = _member_number(content.names, member)
     chain = Chain(contract=of.contract, blocks=content.blocks, certificate=content.certificate)
     data = encode(prove_update(chain, height=height, member=number, known=known))
     save_new(out, data)
@@ -150,17 +151,17 @@ def forensics(
     common = one.blocks[: found.height - 1]
     evidence = fork_evidence(of.contract, common, left_certificate, right_certificate)
     if as_json:
-        print_json(_evidence_data(of.contract, evidence))
+        print_json(_evidence_data(one, evidence))
     else:
-        _print_evidence(of.contract, evidence)
+        _print_evidence(one, evidence)
     raise typer.Exit(ExitCode.NO)
 
 
-def _member_number(contract: "Contract", text: str) -> int:
+def _member_number(names: Sequence[str], text: str) -> int:
     from fednode.errors import ConfigError
 
-    names = [member.name for member in contract.members]
     if text in names:
+        # An organisation that came back has its name twice; the number tells its admissions apart.
         return names.index(text)
     numbers = [str(number) for number in range(len(names))]
     if text in numbers:
@@ -187,7 +188,7 @@ def _meaning(evidence: "ForkEvidence") -> tuple[str, ...]:
     )
 
 
-def _evidence_data(contract: "Contract", evidence: "ForkEvidence") -> dict[str, object]:
+def _evidence_data(content: "Content", evidence: "ForkEvidence") -> dict[str, object]:
     return {
         "is_fork": True,
         "height": evidence.height,
@@ -196,7 +197,7 @@ def _evidence_data(contract: "Contract", evidence: "ForkEvidence") -> dict[str, 
         "signed_both": [
             {
                 "number": each.member,
-                "name": contract.members[each.member].name,
+                "name": content.name_of(each.member),
                 "power": each.power,
             }
             for each in evidence.both
@@ -209,7 +210,7 @@ def _evidence_data(contract: "Contract", evidence: "ForkEvidence") -> dict[str, 
     }
 
 
-def _print_evidence(contract: "Contract", evidence: "ForkEvidence") -> None:
+def _print_evidence(content: "Content", evidence: "ForkEvidence") -> None:
     print(f"FORK at height {evidence.height}")
     sides = (
         ("A", evidence.left_id.hex(), evidence.left_view),
@@ -217,7 +218,7 @@ def _print_evidence(contract: "Contract", evidence: "ForkEvidence") -> None:
     )
     print_table(("", "block", "view"), sides)
     print()
-    rows = [(each.member, contract.members[each.member].name, each.power) for each in evidence.both]
+    rows = [(each.member, content.name_of(each.member), each.power) for each in evidence.both]
     print_table(("", "in both certificates", "power"), rows)
     third = "a third or more" if evidence.is_a_third else "less than a third"
     print(f"together {evidence.power} of {evidence.total_power}: {third}\n")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from ledger.certificates import signers
 from ledger.evidence import evidence_key
 from ledger.export import read_export, write_export
 from ledger.genesis import Contract, Genesis
+from ledger.operations import Join
 from ledger.records import Block, Evidence, QuorumCertificate, block_id
 from ledger.state import State, apply, initial_state
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not slotted: names are asked for in every line that is printed.
+@dataclass(frozen=True, kw_only=True)
 class Content:
     """What a folder or an exported file holds; the genesis is None where none was named."""
 
@@ -32,8 +35,23 @@ class Content:
 
     def name_of(self, member: int) -> str:
         """Return a member's name, or its number where no genesis tells."""
-        members = self.genesis.contract.members if self.genesis else ()
-        return members[member].name if member < len(members) else f"member {member}"
+        return self.names[member] if member < len(self.names) else f"member {member}"
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The members' names by number, empty where no genesis tells.
+
+        Each JOIN reserves the next number (rule P81), so that no state is needed.
+        """
+        if self.genesis is None:
+            return ()
+        joined = (
+            agreed.operation.name
+            for block in self.blocks
+            for agreed in block.operations
+            if isinstance(agreed.operation, Join)
+        )
+        return (*(each.name for each in self.genesis.contract.members), *joined)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
