@@ -8,12 +8,14 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 # The checkout's `tests`, whatever else is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.runner import Campaign, campaign, first_kill, run_seed
+from tests.simulation.settings import Profile
 
 
 def main() -> int:
@@ -33,6 +35,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--from-seed", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--heights", type=int, default=5, help="heights after healing (5)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (2)")
+    parser.add_argument(
+        "--profile",
+        choices=get_args(Profile),
+        default="mixed",
+        help="which seeds use Ed25519 and the real store: 1 in 20 (mixed), none, or all (full)",
+    )
+    parser.add_argument("--full", action="store_const", const="full", dest="profile")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--seed", type=int, help="run this one seed only")
     parser.add_argument("--trace", action="store_true", help="with --seed: print every event")
@@ -44,7 +53,11 @@ def replay(arguments: argparse.Namespace) -> int:
     """Run one seed, with a trace when asked."""
     trace = print if arguments.trace else None
     result = run_seed(
-        arguments.seed, heights=arguments.heights, mutant=arguments.mutant, trace=trace
+        arguments.seed,
+        heights=arguments.heights,
+        profile=arguments.profile,
+        mutant=arguments.mutant,
+        trace=trace,
     )
     if result.outcome is None:
         print(f"seed {arguments.seed} FAILED: {result.failure}")
@@ -73,7 +86,9 @@ def run_campaign(arguments: argparse.Namespace) -> int:
     """Run a range of seeds and print the totals."""
     started = time.perf_counter()
     seeds = range(arguments.from_seed, arguments.from_seed + arguments.seeds)
-    done = campaign(seeds, heights=arguments.heights, jobs=arguments.jobs)
+    done = campaign(
+        seeds, heights=arguments.heights, jobs=arguments.jobs, profile=arguments.profile
+    )
     seconds = time.perf_counter() - started
     if arguments.json:
         print(json.dumps(as_json(done, seconds), sort_keys=True))

@@ -11,7 +11,7 @@ from functools import partial
 
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.packets import ViolationError
-from tests.simulation.settings import draw_settings
+from tests.simulation.settings import Profile, draw_settings
 from tests.simulation.world import Outcome, simulate
 
 TWICE_EVERY = 100
@@ -62,11 +62,12 @@ def run_seed(
     seed: int,
     *,
     heights: int,
+    profile: Profile = "mixed",
     mutant: str | None = None,
     trace: Callable[[str], None] | None = None,
 ) -> SeedResult:
     """Run one seed, every hundredth twice."""
-    settings = draw_settings(seed, heights=heights)
+    settings = draw_settings(seed, heights=heights, profile=profile)
     # Worlds are full of cycles and short-lived: one collection for many of them is cheaper.
     if seed % COLLECT_EVERY == 0:
         gc.collect()
@@ -91,10 +92,15 @@ def _check_same(first: Outcome, second: Outcome) -> None:
 
 
 def results(
-    seeds: range, *, heights: int, jobs: int, mutant: str | None = None
+    seeds: range,
+    *,
+    heights: int,
+    jobs: int,
+    profile: Profile = "mixed",
+    mutant: str | None = None,
 ) -> Iterator[SeedResult]:
     """Yield the results of all seeds in order, computed on `jobs` processes."""
-    work = partial(run_seed, heights=heights, mutant=mutant)
+    work = partial(run_seed, heights=heights, profile=profile, mutant=mutant)
     if jobs == 1:
         yield from map(work, seeds)
         return
@@ -102,12 +108,12 @@ def results(
         yield from pool.imap(work, seeds, chunksize=CHUNK)
 
 
-def campaign(seeds: range, *, heights: int, jobs: int) -> Campaign:
+def campaign(seeds: range, *, heights: int, jobs: int, profile: Profile = "mixed") -> Campaign:
     """Run all seeds to the end and sum up."""
     totals: Counter[str] = Counter()
     failures = []
     slowest_ms = 0
-    for result in results(seeds, heights=heights, jobs=jobs):
+    for result in results(seeds, heights=heights, jobs=jobs, profile=profile):
         if result.outcome is None:
             failures.append(result)
         else:

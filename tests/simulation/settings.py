@@ -1,6 +1,7 @@
 """What one seed draws: the contract's numbers, and which faults are on (each independently)."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from tests.simulation.chance import make_random
 
@@ -23,6 +24,8 @@ REPORTERS_SHARE = 0.8
 """Share of the validators of such a seed that do."""
 ENDING_SHARE = 0.2
 """Share of the seeds whose training ends within the run, and with it the chain (rule P15)."""
+Profile = Literal["mixed", "consensus", "full"]
+"""Which seeds run with Ed25519 and the ledger's store: one in `REAL_EVERY`, none, or all."""
 REAL_EVERY = 20
 """One seed in so many runs with Ed25519 and the ledger's store."""
 
@@ -63,7 +66,7 @@ class Settings:
         return self.validators + self.spectators
 
 
-def draw_settings(seed: int, *, heights: int = 5) -> Settings:
+def draw_settings(seed: int, *, heights: int = 5, profile: Profile = "mixed") -> Settings:
     """Draw the swarm of one seed: every fault is on or off by a coin of its own."""
     rng = make_random(f"settings/{seed}")
     validators = rng.choice((4, 4, 4, 4, 7))
@@ -90,7 +93,7 @@ def draw_settings(seed: int, *, heights: int = 5) -> Settings:
             (member, rng.choice(STRATEGIES))
             for member in sorted(rng.sample(range(validators), liars))
         ),
-        is_real=seed % REAL_EVERY == REAL_EVERY - 1,
+        is_real=profile == "full" or (profile == "mixed" and seed % REAL_EVERY == REAL_EVERY - 1),
         loss=rng.uniform(0.0, 0.3) if has["loss"] else 0.0,
         duplication=rng.uniform(0.0, 0.5) if has["copies"] else 0.0,
         delay_ms=rng.choice((1, 10, 100)),
