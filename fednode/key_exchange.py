@@ -1,6 +1,7 @@
 """The keys of bodies, for whoever may read them now: drawn, kept, told and forgotten (rule P90)."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,11 @@ from ledger.keys import Verified
 from ledger.membership import Standing
 from ledger.state import State
 
+logger = logging.getLogger(__name__)
+
 TICK_S = 0.2
+NOTICE_MS = 30_000
+"""After the beginning of an epoch: then the log names the members whose keys still lack (P93)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,7 @@ class KeyExchange:
 
     def __init__(self, parts: KeyExchangeParts) -> None:
         self._parts = parts
+        self._notice_ms: int | None = None
 
     def start(self, spawn: Spawn) -> None:
         """Enter the epoch in force, with the keys from before a stop, and ask all for theirs.
@@ -84,7 +90,23 @@ class KeyExchange:
     async def _run(self) -> None:
         while True:
             self._send_due()
+            self._give_notice()
             await asyncio.sleep(TICK_S)
+
+    def _give_notice(self) -> None:
+        """Say once in an epoch whose keys lack."""
+        if self._notice_ms is None or self._parts.clock.monotonic_ms() < self._notice_ms:
+            return
+        self._notice_ms = None
+        lacking = ", ".join(str(each) for each in self._parts.keys.lacking())
+        if lacking:
+            logger.warning(
+                "membership_epoch=%d: no keys for bodies from members %s since %d s: what they"
+                " send is taken from others that hold it; see whether their nodes run",
+                self._parts.keys.own.membership_epoch,
+                lacking,
+                NOTICE_MS // 1000,
+            )
 
     def _enter(self, kept: OwnKeys | None) -> None:
         parts, state = self._parts, self._parts.roster.state
@@ -100,7 +122,9 @@ class KeyExchange:
         else:
             # Durable before anybody hears of it: a second channel in one epoch costs time.
             parts.store.save(own)
-        parts.keys.enter(own, readers(state), now_ms=parts.clock.monotonic_ms())
+        now_ms = parts.clock.monotonic_ms()
+        parts.keys.enter(own, readers(state), now_ms=now_ms)
+        self._notice_ms = now_ms + NOTICE_MS
 
     def _send_due(self) -> None:
         for each in self._parts.keys.due(self._parts.clock.monotonic_ms()):

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from consensus.record import INITIAL_RECORD
 from consensus.signer import Signer
+from fednode import key_exchange as module
 from fednode.channel_store import ChannelStore
 from fednode.clock import SystemClock
 from fednode.key_exchange import KeyExchange, KeyExchangeParts, readers
@@ -52,6 +53,17 @@ class Heard(Outbox):
         self.said.append((member, message))
 
 
+class SetClock(SystemClock):
+    """Monotonic time that stands still until it is set; the wall clock goes on."""
+
+    def __init__(self) -> None:
+        self.time_ms = 0
+
+    @override
+    def monotonic_ms(self) -> int:
+        return self.time_ms
+
+
 class Home:
     """A key exchange and the folder of its member."""
 
@@ -66,6 +78,7 @@ class Home:
         self.outbox = Heard(line)
         self.roster = Roster(CONTRACT, STATE)
         self.member = member
+        self.clock = SetClock()
         self.keys = SenderKeys(
             own_member=member, ask_period_ms=1000, counters=Counters(), nonce_source=Nonces(member)
         )
@@ -78,7 +91,7 @@ class Home:
                 signer=Signer(
                     key=KEYS[member], member=member, chain_id=STATE.chain_id, record=INITIAL_RECORD
                 ),
-                clock=SystemClock(),
+                clock=self.clock,
             )
         )
 
@@ -181,6 +194,24 @@ async def test_a_block_that_changes_the_members_changes_all_keys_and_erases_the_
     with pytest.raises(DecodeError, match="no key with id"):
         homes[0].keys.open(old)
     assert kept not in (tmp_path / "0" / "channel.key").read_bytes()
+
+
+async def test_the_log_names_once_in_an_epoch_whose_keys_lack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rule P93."""
+    monkeypatch.setattr(module, "TICK_S", 0)
+    homes = [Home(tmp_path / str(member), member) for member in range(2)]
+    async with homes[0].running(), homes[1].running():
+        carry(*homes)
+        counts = []
+        for time_ms in (module.NOTICE_MS - 1, module.NOTICE_MS, 2 * module.NOTICE_MS):
+            homes[0].clock.time_ms = time_ms
+            for _ in range(SAID_MAX):
+                await asyncio.sleep(0)
+            counts.append(caplog.text.count("no keys for bodies from members 2 since 30 s"))
+
+    assert counts == [0, 1, 1]
 
 
 def test_keys_are_for_members_and_those_who_are_to_join_but_not_for_banned_or_gone_ones() -> None:
