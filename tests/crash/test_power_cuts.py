@@ -1,7 +1,8 @@
 """A member whose disk fails at any write, fsync or rename comes back and breaks no promise.
 
 All promises of `tests.simulation.checkers` hold in every run: no two statements at one place over
-both incarnations, a ledger that is a prefix, and everybody, the victim among them, decides on.
+both incarnations, a ledger that is a prefix, and everybody, the victim among them, decides on
+(rules P53, P60).
 """
 
 from collections.abc import Callable

@@ -86,6 +86,7 @@ def test_tls_files_for_a_plain_url_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_backoff_doubles_up_to_its_bound_and_its_second_half_is_random() -> None:
+    """Rule P92."""
     lowest = [backoff_ms(attempt, 0.0) for attempt in range(10)]
     highest = [backoff_ms(attempt, 0.999_999) for attempt in range(10)]
 

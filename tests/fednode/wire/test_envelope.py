@@ -1,4 +1,4 @@
-"""Sealed envelopes: they open only under their key, unchanged, whatever the topic."""
+"""Sealed envelopes: they open only under their key, unchanged, whatever the topic (rule P90)."""
 
 import hashlib
 import random
