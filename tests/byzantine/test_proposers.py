@@ -6,11 +6,10 @@ import pytest
 from typing_extensions import override
 
 from consensus.effects import BuildBlock
-from ledger.building import unchanged_results
 from ledger.election import schedule
 from ledger.records import Block, BlockKind
 from ledger.state import initial_state
-from tests.simulation import aggregate
+from tests.byzantine.actors.actor import Actor
 from tests.simulation.byzantine import ByzantineNode
 from tests.simulation.contracts import make_contract
 from tests.simulation.settings import Settings
@@ -82,10 +81,11 @@ def test_a_withheld_block_is_decided_or_replaced_and_no_height_is_lost() -> None
 
 def test_empty_in_view_0_is_refused_when_enough_updates_are_held() -> None:
     """Rule P15: no proposer can void a healthy training round."""
-    settings = settings_with_first_proposer("voider")
+    settings = settings_with_first_proposer("silent")
     world = World(settings)
-    voider = settings.byzantine[0][0]
-    world.nodes[voider] = Voider(world, voider, world.nodes[voider].disk, "voider")
+    node = world.nodes[settings.byzantine[0][0]]
+    assert isinstance(node, ByzantineNode)
+    node.actor = Voider(node)
     world.start()
 
     decide(world, 1)
@@ -94,16 +94,12 @@ def test_empty_in_view_0_is_refused_when_enough_updates_are_held() -> None:
     assert (header.kind, header.created_view) == (BlockKind.AGGREGATE, 1)
 
 
-class Voider(ByzantineNode):
+class Voider(Actor):
     """Offers an EMPTY block whatever its peers hold."""
 
     @override
-    def built(self, effect: BuildBlock, block: Block) -> None:
-        results = unchanged_results(self.state)
-        order = replace(effect, kind=BlockKind.EMPTY)
-        empty = aggregate.build(self.world.contract, self.state, order)
-        assert empty.header.results == results
-        super().built(effect, empty)
+    def built(self, order: BuildBlock, block: Block) -> Block:
+        return self.stage.make(replace(order, kind=BlockKind.EMPTY))
 
 
 def test_a_trainer_that_sends_two_updates_is_in_the_block_and_does_not_count() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.simulation.packets import BodyPull
+from tests.simulation.packets import BodyPull, BodyPush
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -31,6 +31,19 @@ class Bodies:
         for resume in self._wanted.pop(body_id, ()):
             if self._node.incarnation == self._incarnation:
                 resume()
+
+    def give(self, target: int, body_id: bytes) -> None:
+        """Send a body to a member, if this node gives it."""
+        node = self._node
+        if node.gives_body(target, body_id):
+            node.world.send(node.member, target, BodyPush(body_id=body_id))
+
+    def push_once(self, target: int, body_id: bytes) -> None:
+        """Send an own body that nobody asked for, the first time."""
+        pushed = self._node.disk.pushed
+        if (target, body_id) not in pushed and body_id in self._node.disk.bodies:
+            pushed.add((target, body_id))
+            self.give(target, body_id)
 
     def require(self, body_ids: set[bytes], resume: Callable[[], None]) -> None:
         """Call `resume` when all bodies are here; pull what is missing."""

@@ -4,6 +4,7 @@ The checkers see everything that is said and every block that is decided. They k
 copy of the chain, computed from the genesis alone.
 """
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from consensus.effects import CommitBlock, Notice, Progress, ReportContradiction
@@ -28,6 +29,7 @@ from ledger.state import State, apply, initial_state, state_root
 from ledger.validity import check_block
 from tests.simulation.aggregate import recomputes
 from tests.simulation.buffers import check_buffers
+from tests.simulation.contracts import EPOCH_MS
 from tests.simulation.discipline import Discipline, Said
 from tests.simulation.feedback import FeedbackChecker
 from tests.simulation.packets import ViolationError
@@ -62,8 +64,9 @@ class Checkers:
         self._public_keys = tuple(member.public_key for member in contract.members)
         self._scheme = scheme
         self._honest = frozenset(honest)
-        self._states: list[State] = [initial_state(contract)]
+        self.states: list[State] = [initial_state(contract)]
         self._honest_blocks = 0
+        self.decided_ms: dict[int, int] = {}
         self._checked: set[QuorumCertificate] = set()
         self._discipline = Discipline(self._honest, self.validators_of)
         self._feedback = FeedbackChecker(contract, self._honest)
@@ -96,7 +99,7 @@ class Checkers:
 
     def _on_proposal(self, node: "Node", offer: ProposalMessage) -> None:
         self._on_statement(node, offer.proposal)
-        self._feedback.on_proposal(node, offer, self._states)
+        self._feedback.on_proposal(node, offer, self.states)
         for certificate in offer.certificate:
             self._on_certificate(node, certificate)
 
@@ -106,7 +109,7 @@ class Checkers:
 
     def _on_certificate(self, node: "Node", certificate: QuorumCertificate) -> None:
         """An honest node's certificate holds; a liar's own votes may be known from it only."""
-        if certificate.height > len(self._states):
+        if certificate.height > len(self.states):
             return
         if node.member in self._honest:
             self._check_certificate(certificate)
@@ -118,13 +121,22 @@ class Checkers:
     @property
     def state(self) -> State:
         """The state after the last decided block."""
-        return self._states[-1]
+        return self.states[-1]
 
     # --- what is decided ------------------------------------------------------------------------
 
     def validators_of(self, height: int) -> ValidatorSet:
         """The set of a height, from the auditor's own chain."""
-        return self._states[height - 1].validators
+        return self.states[height - 1].validators
+
+    def state_before(self, height: int) -> State:
+        """The state on which the block of a height is built."""
+        return self.states[height - 1]
+
+    def durations_ms(self) -> tuple[int, ...]:
+        """How long the heights took from decision to decision; not the first."""
+        times = [self.decided_ms[height] for height in sorted(self.decided_ms)]
+        return tuple(after - before for before, after in pairwise(times))
 
     def on_commit(self, node: "Node", effect: CommitBlock) -> None:
         """Check a decision before it reaches the node's ledger."""
@@ -134,9 +146,10 @@ class Checkers:
         height, own_id = header.height, block_id(header)
         if height != node.height + 1:
             raise ViolationError(f"prefix: member {node.member} appends {height} to {node.height}")
-        if height > len(self._states):
+        if height > len(self.states):
             raise ViolationError(f"prefix: height {height} decided before its parent")
         other = self.decided.setdefault(height, own_id)
+        self.decided_ms.setdefault(height, EPOCH_MS + node.world.now)
         if other != own_id:
             raise ViolationError(
                 f"agreement: height {height} decided as {other.hex()[:8]} and, by member"
@@ -150,9 +163,9 @@ class Checkers:
         ):
             raise ViolationError(f"certificate of another block decides height {height}")
         self._check_certificate(certificate)
-        if height == len(self._states):
+        if height == len(self.states):
             self._audit(effect)
-        if effect.state is not self._states[height] and effect.state != self._states[height]:
+        if effect.state is not self.states[height] and effect.state != self.states[height]:
             raise ViolationError(f"state of member {node.member} differs at height {height}")
 
     def _check_certificate(self, certificate: QuorumCertificate) -> None:
@@ -172,7 +185,7 @@ class Checkers:
 
     def _audit(self, effect: CommitBlock) -> None:
         """Check a decided block as an outsider does, from genesis and blocks alone."""
-        block, parent = effect.block, self._states[-1]
+        block, parent = effect.block, self.states[-1]
         findings = check_block(self._contract, parent, block, scheme=self._scheme)
         if findings:
             raise ViolationError(f"validity: height {block.header.height}: {findings}")
@@ -188,7 +201,7 @@ class Checkers:
         self._count_late(parent, block)
         self.metrics += len(block.metrics)
         self.closings += opens_for_feedback(self._contract, parent)
-        self._states.append(state)
+        self.states.append(state)
 
     def _count_late(self, parent: State, block: Block) -> None:
         """Rule P10: count the included updates whose base is older than the parent's model."""

@@ -203,8 +203,7 @@ class Node:
             case BodyPush():
                 self.bodies.store(packet.body_id)
             case BodyPull():
-                if packet.body_id in self.disk.bodies:
-                    self.world.send(self.member, source, BodyPush(body_id=packet.body_id))
+                self.bodies.give(source, packet.body_id)
             case _:
                 self.receive_message(packet)
 
@@ -263,6 +262,7 @@ class Node:
 
     def tell(self, effect: Publish | Send | AnswerBlocks | AnswerCertificate) -> None:
         """Send something to all or to one."""
+        self.world.counts["answered"] += isinstance(effect, AnswerBlocks | AnswerCertificate)
         match effect:
             case Publish():
                 self.publish(effect.message)
@@ -319,11 +319,11 @@ class Node:
         """Put a message on one link; an own update's body goes with its first header."""
         self.world.send(self.member, target, message)
         if isinstance(message, UpdateMessage) and message.update.signer == self.member:
-            body_id = message.update.statement.update_id
-            is_here = body_id in self.disk.bodies
-            if is_here and (target, body_id) not in self.disk.pushed:
-                self.disk.pushed.add((target, body_id))
-                self.world.send(self.member, target, BodyPush(body_id=body_id))
+            self.bodies.push_once(target, message.update.statement.update_id)
+
+    def gives_body(self, _: int, body_id: bytes) -> bool:
+        """Whether a body goes to a member: it does if it is here."""
+        return body_id in self.disk.bodies
 
     def answer_blocks(self, effect: AnswerBlocks) -> None:
         """Send a stretch of the ledger."""

@@ -10,7 +10,7 @@ STRATEGIES = (
     "echoer",
     "favourer",
     "favourer",
-    "forgetter",
+    "amnesiac",
     "nuller",
     "silent",
     "wrong_aggregate",
@@ -24,6 +24,19 @@ REPORTERS_SHARE = 0.8
 """Share of the validators of such a seed that do."""
 ENDING_SHARE = 0.2
 """Share of the seeds whose training ends within the run, and with it the chain (rule P15)."""
+RARER_STRATEGIES = (
+    "censor",
+    "clock_pusher",
+    "farmer",
+    "impersonator",
+    "late_revealer",
+    "replayer",
+    "twin",
+    "vote_omitter",
+)
+RARER_SHARE = 0.5
+"""In so many of the seeds that have no other liar, one follows one of these."""
+TRIGGERS = ("always", "always", "p=0.5", "heights=2-4", "views=0")
 Profile = Literal["mixed", "consensus", "full"]
 """Which seeds run with Ed25519 and the ledger's store: one in `REAL_EVERY`, none, or all."""
 REAL_EVERY = 20
@@ -92,7 +105,8 @@ def draw_settings(seed: int, *, heights: int = 5, profile: Profile = "mixed") ->
         byzantine=tuple(
             (member, rng.choice(STRATEGIES))
             for member in sorted(rng.sample(range(validators), liars))
-        ),
+        )
+        or _rarer_liars(seed, validators if budget else 0),
         is_real=profile == "full" or (profile == "mixed" and seed % REAL_EVERY == REAL_EVERY - 1),
         loss=rng.uniform(0.0, 0.3) if has["loss"] else 0.0,
         duplication=rng.uniform(0.0, 0.5) if has["copies"] else 0.0,
@@ -114,3 +128,12 @@ def draw_settings(seed: int, *, heights: int = 5, profile: Profile = "mixed") ->
         training_rounds=judging.randint(3, 8) if judging.random() < ENDING_SHARE else 200,
         sleepers=int(rng.random() < 0.15),
     )
+
+
+def _rarer_liars(seed: int, validators: int) -> tuple[tuple[int, str], ...]:
+    """Where no liar was drawn: sometimes one of another kind, by a chance of its own."""
+    rng = make_random(f"rarer/{seed}")
+    if not validators or rng.random() >= RARER_SHARE:
+        return ()
+    part = f"{rng.choice(RARER_STRATEGIES)}:{rng.choice(TRIGGERS)}"
+    return ((rng.randrange(validators), part),)
