@@ -1,8 +1,10 @@
 """Who has whose sender key: what to say to whom, and what opens (rule P90). Pure: time is an input.
 
 The one who lacks a key asks for it: CHANNEL goes to everybody once, and then, until its SENDER is
-there, to each member alone once in a rebroadcast period (rule P35). Whoever hears a CHANNEL answers
-with SENDER, at most once in `GIVE_PAUSE_MS` for each member, however many CHANNELs it sends.
+there, to each member alone once in a rebroadcast period (rule P35). It goes to everybody again when
+something comes under an unknown key: somebody may have drawn new keys unheard. Whoever hears a
+CHANNEL answers with SENDER, at most once in `GIVE_PAUSE_MS` for each member, however many CHANNELs
+it sends.
 
 Nothing of an epoch outlives `enter`: what was sealed before opens no more.
 """
@@ -25,6 +27,9 @@ from fednode.wire.envelope import (
 
 GIVE_PAUSE_MS: Final = 500
 """Between two SENDERs to one member, so that a flood of CHANNELs costs little (rule P37)."""
+
+UNKNOWN_PAUSE_MS: Final = 10_000
+"""Between two CHANNELs to everybody because something came under a key that nobody gave."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +92,8 @@ class SenderKeys:
         self._nonce_source = nonce_source
         self._own: OwnKeys | None = None
         self._channel = _NO_CHANNEL
-        self._is_announced = False
+        self._announced_ms = 0
+        self._announce_due_ms: int | None = None
         self._peers: dict[int, _Peer] = {}
         self._ahead: dict[int, Channel] = {}
         self._keyring = Keyring(_NO_KEY)
@@ -107,7 +113,7 @@ class SenderKeys:
             now_ms: Time on a monotonic clock.
         """
         self._own, self._channel = own, own.channel
-        self._is_announced = False
+        self._announce_due_ms = now_ms
         others = [member for member in members if member != self._member]
         self._peers = {each: _Peer(ask_due_ms=now_ms + self._period_ms) for each in others}
         ahead, self._ahead = self._ahead, {}
@@ -119,8 +125,8 @@ class SenderKeys:
     def due(self, now_ms: int) -> tuple[Outgoing, ...]:
         """Return what to sign and send now."""
         channel, out = self._channel, []
-        if not self._is_announced:
-            self._is_announced = True
+        if self._announce_due_ms is not None and self._announce_due_ms <= now_ms:
+            self._announced_ms, self._announce_due_ms = now_ms, None
             out.append(Outgoing(member=None, statement=channel))
         for member, peer in self._peers.items():
             if peer.received is None and peer.ask_due_ms <= now_ms:
@@ -194,6 +200,9 @@ class SenderKeys:
         """
         if envelope[1:HEADER_BYTES] == self._keyring.sealing_key.key_id:
             return None
+        is_known = self._keyring.find(envelope[1:HEADER_BYTES]) is not None
+        if not is_known and self._announce_due_ms is None:
+            self._announce_due_ms = self._announced_ms + UNKNOWN_PAUSE_MS
         return open_envelope(envelope, self._keyring)
 
     def _sealed(self, plaintext: bytes, key: NetworkKey) -> bytes:

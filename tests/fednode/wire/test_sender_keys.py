@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fednode.wire.channels import Channel, SenderBox
 from fednode.wire.counters import Counters
 from fednode.wire.envelope import Keyring, NetworkKey, Opened, open_envelope, seal
-from fednode.wire.sender_keys import GIVE_PAUSE_MS, Outgoing, SenderKeys
+from fednode.wire.sender_keys import GIVE_PAUSE_MS, UNKNOWN_PAUSE_MS, Outgoing, SenderKeys
 from ledger.errors import DecodeError
 from tests.support.sender_keys import (
     PERIOD_MS,
@@ -174,6 +174,34 @@ def test_the_keys_of_a_member_that_drew_new_ones_are_asked_for_until_they_come()
     assert a.lacking() == (B,)
     assert not a.can_read(B)
     assert asked(a.due(PERIOD_MS)) == [B]
+
+
+def test_a_node_that_was_fed_with_old_keys_asks_all_when_something_does_not_open() -> None:
+    """A broker lost what a member said about its new keys, and replayed what it said before."""
+    a, b = acquainted(2)
+    b.enter(own_keys(B, made_ms=2), [A, B], now_ms=0)
+    b.due(0)
+    assert a.lacking() == ()
+
+    for _ in range(100):
+        assert not can_read(a, b.seal_push(BODY))
+
+    assert asked(a.due(UNKNOWN_PAUSE_MS - 1)) == []
+    talk([a, b], now_ms=UNKNOWN_PAUSE_MS)
+    assert can_read(a, b.seal_push(BODY))
+    assert asked(a.due(3 * UNKNOWN_PAUSE_MS)) == []
+
+
+def test_what_strangers_send_makes_a_node_ask_once_in_a_pause() -> None:
+    """Rule P37: whoever has the network key can send what opens for nobody."""
+    a, stranger = acquainted(2)[A], entered(D, MEMBERS)
+    said = 0
+
+    for now_ms in range(0, 10 * UNKNOWN_PAUSE_MS, 100):
+        assert not can_read(a, stranger.seal_push(BODY))
+        said += len(asked(a.due(now_ms)))
+
+    assert said == 9
 
 
 def test_an_older_channel_that_a_broker_replays_changes_nothing() -> None:
