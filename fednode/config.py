@@ -165,7 +165,8 @@ class DataSection(Section):
         default=0.0, description="share of the source held out as the common test set"
     )
     hold_out_fraction: Share = Field(
-        default=0.0, description="share of the own rows kept for the own feedback"
+        default=0.0,
+        description="share of the own rows on which models are judged and never trained; as agreed",
     )
 
     def spec(self) -> DataSpec:

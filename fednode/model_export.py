@@ -17,14 +17,18 @@ class Which(StrEnum):
 
     LAST = "last"
     BEST = "best"
+    PREFERRED = "preferred"
+    """The best where members judge models, else the last."""
 
 
-def export_model(folder: Path, *, which: Which = Which.LAST, height: int | None = None) -> bytes:
+def export_model(
+    folder: Path, *, which: Which = Which.PREFERRED, height: int | None = None
+) -> bytes:
     """Return the canonical file of a model; its metadata name chain, height and model id.
 
     Args:
         folder: A member's folder.
-        which: The last or the best model, unless a height is given.
+        which: Which model, unless a height is given.
         height: Height of the block that made the model; 0 for the initial one.
 
     Raises:
@@ -35,7 +39,8 @@ def export_model(folder: Path, *, which: Which = Which.LAST, height: int | None 
         state, contract, chain = ledger.state, ledger.contract, ledger.chain_id
         made = models_made(contract, tuple(ledger.blocks(1, ledger.head)))
     if height is None:
-        model_id = state.model_id if which is Which.LAST else state.best.model_id
+        is_best = which is Which.BEST or (which is Which.PREFERRED and has_feedback(contract))
+        model_id = state.best.model_id if is_best else _last_made(made)
         height = max(each for each, made_id in made.items() if made_id == model_id)
     elif height not in made:
         raise ConfigError(
@@ -46,6 +51,15 @@ def export_model(folder: Path, *, which: Which = Which.LAST, height: int | None 
     values = decode_model_body(read_model_body(folder, model_id), contract.model.tensors)
     metadata = origin_metadata(chain, height, model_id)
     return encode_model_file(contract.model.tensors, values, metadata)
+
+
+def has_feedback(contract: Contract) -> bool:
+    """Return whether anybody judges models, so that the best is one that members prefer (P16)."""
+    return any(member.has_hold_out for member in contract.members)
+
+
+def _last_made(made: dict[int, bytes]) -> bytes:
+    return made[max(made)]
 
 
 def models_made(contract: Contract, blocks: Sequence[Block]) -> dict[int, bytes]:

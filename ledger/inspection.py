@@ -10,10 +10,13 @@ from ledger.audit_report import Plain
 from ledger.certificates import signers
 from ledger.election import schedule
 from ledger.evidence import evidence_key
+from ledger.feedback import JudgedModel, hold_out_powers, weighted_median
 from ledger.genesis import Contract, chain_id
 from ledger.genesis_rules import fault_tolerance
 from ledger.inclusion import disqualification
+from ledger.keys import Signed
 from ledger.membership import contract_in_force
+from ledger.metrics import MetricsReport
 from ledger.operations import (
     Agreed,
     ChangeTerms,
@@ -86,6 +89,9 @@ def state_view(contract: Contract, state: State) -> View:
         "training_rounds": contract.training_rounds,
         "model_id": state.model_id.hex(),
         "best_model_id": state.best.model_id.hex(),
+        "best_height": state.best.height,
+        "returns": state.returns,
+        "judged": [_judged(contract, state, each) for each in state.judged],
         "empties_in_row": state.empties_in_row,
         "time_ms": state.time_ms,
         "membership_epoch": state.membership_epoch,
@@ -133,6 +139,8 @@ def block_view(
         "evidence": [_evidence(contract, each) for each in block.evidence],
         "operations": [_operation(contract, before, each) for each in block.operations],
         "readies": [_member(contract, each.signer) for each in block.readies],
+        "metrics": [_metrics(contract, each) for each in block.metrics],
+        "returns_to_best": apply(contract, before, block).returns > before.returns,
     }
     if certificate is not None:
         view["votes"] = votes_view(contract, before.validators, certificate)
@@ -230,6 +238,32 @@ def _operation(contract: Contract, before: State, agreed: Agreed) -> View:
             view |= _member(contract, operation.member)
         case ChangeTerms():
             view["contract_hash"] = operation.contract_hash.hex()
+    return view
+
+
+def _metrics(contract: Contract, metrics: Signed[MetricsReport]) -> View:
+    """What a member says about a model, in millionths, higher is better (rule P16)."""
+    report = metrics.statement
+    return {
+        **_member(contract, metrics.signer),
+        "height": report.height,
+        "value": report.value,
+        "best_value": report.best_value,
+    }
+
+
+def _judged(contract: Contract, state: State, model: JudgedModel) -> View:
+    """How members judge a model; the medians, weighted with powers, are for people only (P16)."""
+    powers = hold_out_powers(contract, state.validators)
+    median = weighted_median({each.member: each.value for each in model.figures}, powers)
+    best = weighted_median({each.member: each.best_value for each in model.figures}, powers)
+    view: View = {
+        "height": model.height,
+        "model_id": model.model_id.hex(),
+        "figures": len(model.figures),
+    }
+    if median is not None and best is not None:
+        view |= {"median": median, "best_median": best}
     return view
 
 

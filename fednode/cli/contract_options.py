@@ -36,6 +36,19 @@ MaxStaleness = Annotated[
         help="Training rounds by which an update may come late and count, with less weight.", min=0
     ),
 ]
+Metric = Annotated[
+    str,
+    typer.Option(
+        help="Figure by which hold-outs judge models: -loss, accuracy, auc; -NAME: less is better."
+    ),
+]
+Patience = Annotated[
+    int,
+    typer.Option(help="Regretted models in a row before training returns to the best.", min=1),
+]
+Tolerance = Annotated[
+    float, typer.Option(help="How much worse than the best is regretted.", min=0.0)
+]
 CollectTimeout = Annotated[
     float, typer.Option(help="Seconds to wait for updates that are expected.", min=0.001)
 ]

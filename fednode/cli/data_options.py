@@ -31,6 +31,14 @@ AllowOneClass = Annotated[
     bool,
     typer.Option("--allow-one-class", help="Train also on rows that all have the same label."),
 ]
+HoldOut = Annotated[
+    float,
+    typer.Option(
+        help="Share of the rows never trained on, on which models are judged; 0: none.",
+        min=0.0,
+        max=0.9,
+    ),
+]
 SiteColumn = Annotated[
     str, typer.Option(help="Column that names the site of each row.", metavar="COLUMN")
 ]

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from fednode.cli.data_options import HoldOut
 from fednode.cli.network_run import EventsOption, announce, chooser, finish
 from fednode.cli.output import JsonOption
 
@@ -15,6 +16,7 @@ def demo(
     rule: Annotated[
         str, typer.Option(help="nnm-geometric-median, or mean to see what the liar does to it.")
     ] = "nnm-geometric-median",
+    hold_out: HoldOut = 0.0,
     folder: Annotated[
         Path | None,
         typer.Option("--dir", help="Folder to make; left out: one below ./runs.", metavar="DIR"),
@@ -37,10 +39,12 @@ def demo(
         events=events,
     )
 
-    from fednode.testnet.demo import LIAR, run_demo
+    from fednode.testnet.demo import LIAR, demo_plan, run_demo
     from fednode.testnet.summary import demo_lines, interrupted_lines, network_lines
 
-    report = run_demo(folder, seed, rule, chooser(as_json=as_json, events=events))
+    report = run_demo(
+        folder, demo_plan(seed, rule, hold_out=hold_out), chooser(as_json=as_json, events=events)
+    )
     if report.record.is_interrupted:
         lines = interrupted_lines(report)
     elif report.baselines is None:

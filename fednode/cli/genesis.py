@@ -39,6 +39,9 @@ def create(
     trainer_budget: option.TrainerBudget = None,
     min_updates: option.MinUpdates = None,
     max_staleness: option.MaxStaleness = 1,
+    metric: option.Metric = "-loss",
+    patience: option.Patience = 3,
+    tolerance: option.Tolerance = 0.05,
     collect_timeout: option.CollectTimeout = 60.0,
     view_timeout: option.ViewTimeout = 10.0,
 ) -> None:
@@ -62,6 +65,9 @@ def create(
         byzantine_budget=byzantine_budget,
         trainer_budget=trainer_budget,
         min_updates=min_updates,
+        metric=metric,
+        patience=patience,
+        tolerance=tolerance,
         max_staleness=max_staleness,
         timeouts=timeouts_of(collect_timeout, view_timeout),
     )
@@ -211,7 +217,7 @@ def _genesis_data(genesis: "Genesis") -> "Mapping[str, object]":
 
 def _print_genesis(genesis: "Genesis") -> None:
     from fednode.founding.consent import missing_signatures
-    from fednode.founding.terms import role_names, tolerance_lines
+    from fednode.founding.terms import feedback_text, role_names, tolerance_lines
     from ledger.genesis import chain_id
 
     contract = genesis.contract
@@ -232,6 +238,7 @@ def _print_genesis(genesis: "Genesis") -> None:
                 f"of {training.batch_size} rows, learning rate {training.learning_rate}",
             ),
             ("rule", f"{contract.aggregation.rule_id} ({parameters})"),
+            ("feedback", feedback_text(contract)),
             ("privacy", contract.privacy),
         ]
     )

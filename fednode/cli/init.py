@@ -45,6 +45,7 @@ def init(
     allow_one_class: option.AllowOneClass = False,
     site_column: option.SiteColumn = "",
     site: option.Site = "",
+    hold_out: option.HoldOut = 0.0,
     trainer_only: TrainerOnly = False,
     username: Annotated[str, typer.Option(help="Login name at the broker.")] = "",
     password_file: PasswordFile = None,
@@ -74,6 +75,7 @@ def init(
             "allow_one_class": allow_one_class,
             "site_column": site_column,
             "site": site,
+            "hold_out_fraction": hold_out,
         }
     _init(folder, table, is_validator=not trainer_only)
 
@@ -99,7 +101,7 @@ def _init(folder: Path, table: dict[str, Any], *, is_validator: bool) -> None:
             ("secret key", f"{made.config.node.key_file} (keep it here, and a copy in a safe)"),
             ("settings", str(made.config_path)),
             ("member card", f"{made.card_path} (public: send it to who makes the contract)"),
-            ("roles", ", ".join(made.card.roles)),
+            ("roles", ", ".join(each.replace("_", "-") for each in made.card.roles)),
             ("samples", made.card.samples),
             ("public key", made.card.public_key),
         ]

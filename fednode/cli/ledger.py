@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ledger.audit_report import AuditReport
     from ledger.records import Block
 
+MILLION = 1_000_000
+"""Figures of METRICS are in millionths."""
 app = typer.Typer(
     name="ledger", no_args_is_help=True, help="Look at a ledger, check it, prove from it, move it."
 )
@@ -231,3 +233,10 @@ def _print_block(content: "Content", view: "BlockView") -> None:
             for each in view.contributions
         ]
         print_table(("", "update of", "weight", ""), rows)
+    if view.metrics:
+        print()
+        figures = [
+            (each.member, each.name, each.height, each.value / MILLION, each.best_value / MILLION)
+            for each in view.metrics
+        ]
+        print_table(("", "judged by", "model of", "its figure", "the best's"), figures)

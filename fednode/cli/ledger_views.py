@@ -76,6 +76,17 @@ class EvidenceView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsView:
+    """What one member says of the model of a height and of the best one, in millionths (P16)."""
+
+    member: int
+    name: str
+    height: int
+    value: int
+    best_value: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BlockView:
     """One block; digests as hexadecimal digits, the time in UTC."""
 
@@ -92,6 +103,7 @@ class BlockView:
     block_id: str
     parent_id: str
     evidence: tuple[EvidenceView, ...]
+    metrics: tuple[MetricsView, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +184,16 @@ def block_view(content: Content, block: Block) -> BlockView:
         block_id=block_id(header).hex(),
         parent_id=header.parent_id.hex(),
         evidence=tuple(_evidence_view(content, each) for each in block.evidence),
+        metrics=tuple(
+            MetricsView(
+                member=each.signer,
+                name=content.name_of(each.signer),
+                height=each.statement.height,
+                value=each.statement.value,
+                best_value=each.statement.best_value,
+            )
+            for each in block.metrics
+        ),
     )
 
 

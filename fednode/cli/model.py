@@ -31,12 +31,15 @@ def export(
     folder: Annotated[Path, typer.Argument(help="A member's folder.", metavar="DIR")],
     *,
     out: Annotated[Path, typer.Option(help="File to write.", metavar="FILE")],
-    best: Annotated[bool, typer.Option("--best", help="The best model, not the last.")] = False,
+    best: Annotated[bool, typer.Option("--best", help="The best model by the members.")] = False,
+    last: Annotated[bool, typer.Option("--last", help="The model that was made last.")] = False,
     height: Annotated[
         int | None, typer.Option(help="The model of this height; 0: the initial one.", min=0)
     ] = None,
 ) -> None:
     """Write a certified model as a safetensors file in its one canonical form.
+
+    Where members judge models on rows that they hold out it is the best one, else the last.
 
     Example: fednode model export north --out model.safetensors
     """
@@ -44,7 +47,10 @@ def export(
     from fednode.model_export import Which, export_model
     from ledger.model_file import decode_model_file
 
-    data = export_model(folder, which=Which.BEST if best else Which.LAST, height=height)
+    if best + last + (height is not None) > 1:
+        raise typer.BadParameter("expected one of --best, --last and --height")
+    which = Which.BEST if best else Which.LAST if last else Which.PREFERRED
+    data = export_model(folder, which=which, height=height)
     save_new(out, data)
     model = decode_model_file(data)
     made = dict(model.metadata)["height"]

@@ -40,6 +40,7 @@ def run_testnet(
     drop_missing_rows: columns.DropMissingRows = False,
     allow_one_class: columns.AllowOneClass = False,
     site_column: columns.SiteColumn = "",
+    hold_out: columns.HoldOut = 0.0,
     split: option.Split = "",
     attack: option.Attack = None,
     rule: terms.Rule = "nnm-geometric-median",
@@ -81,13 +82,18 @@ def run_testnet(
             "training_rounds": training_rounds, "rule": rule, "model": model, "seed": seed,
             "learning_rate": learning_rate, "batch_size": batch_size, "local_steps": local_steps,
         }  # fmt: skip
-        plan = _plan(described, chosen, nodes, attack or [])
+        plan = _plan(described, chosen, nodes, attack or [], hold_out=hold_out)
         place = _founded(folder, plan, own_broker)
     _run(place, own_broker, kills, as_json=as_json, events=events)
 
 
 def _plan(
-    described: dict[str, Any], chosen: dict[str, Any], nodes: int | None, attackers: list[str]
+    described: dict[str, Any],
+    chosen: dict[str, Any],
+    nodes: int | None,
+    attackers: list[str],
+    *,
+    hold_out: float,
 ) -> "NetworkPlan":
     from fednode.founding.contracts import ContractOptions
     from fednode.learning.data_spec import DataSpec
@@ -100,6 +106,7 @@ def _plan(
         data=DataSpec(**described, sites=count, test_fraction=TEST_FRACTION),
         options=ContractOptions(**chosen, name="fednode testnet", timeouts=LOCAL_TIMEOUTS),
         names=() if has_sites else tuple(f"hospital-{number}" for number in range(count)),
+        hold_out=hold_out,
         attackers=tuple(attackers),
     )
 

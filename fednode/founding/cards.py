@@ -18,9 +18,10 @@ from fednode.learning.statistics import SiteStatistics
 from ledger.encoding import domain_tag
 from ledger.genesis import Role
 from ledger.keys import ED25519
+from ledger.metrics import METRIC_SCALE
 
 CARD_BYTES_MAX: Final = 64 << 20
-RoleName = Literal["trainer", "validator"]
+RoleName = Literal["trainer", "validator", "hold_out"]
 Hexadecimal = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]+$")]
 
 
@@ -30,6 +31,7 @@ class MemberCard(BaseModel):
     Attributes:
         label: Column of the label, as in the member's configuration.
         positive: The member's rule for the positive class.
+        hold_out: Share of the member's rows that it never trains on, in millionths (rule P16).
         statistics: Sums over its training rows; None for a member without data.
         signature: Ed25519, over everything else.
     """
@@ -41,6 +43,7 @@ class MemberCard(BaseModel):
     public_key: Annotated[Hexadecimal, StringConstraints(min_length=64, max_length=64)]
     roles: tuple[RoleName, ...]
     samples: Annotated[int, Field(ge=0)]
+    hold_out: Annotated[int, Field(ge=0, lt=METRIC_SCALE)] = 0
     label: str
     positive: str
     statistics: SiteStatistics | None
@@ -63,6 +66,8 @@ class MemberCard(BaseModel):
             return "its signature is not that of its key"
         if (self.samples > 0) != (self.statistics is not None):
             return f"it has {self.samples} samples, but statistics: {self.statistics is not None}"
+        if (self.hold_out > 0) != ("hold_out" in self.roles):
+            return f"it holds {self.hold_out} millionths of its rows out, with roles {self.roles}"
         if self.statistics is not None and not _is_possible(self.statistics, self.samples):
             return f"its statistics cannot be those of {self.samples} rows"
         return None

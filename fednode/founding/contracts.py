@@ -15,9 +15,11 @@ from ledger.genesis import (
     CONTRACT_VERSION,
     NO_FEEDBACK,
     AggregationTerms,
+    Better,
     Contract,
     DataTerms,
     Feature,
+    FeedbackTerms,
     Limits,
     Member,
     ModelTerms,
@@ -26,6 +28,7 @@ from ledger.genesis import (
     TrainingTerms,
 )
 from ledger.genesis_rules import check_contract
+from ledger.metrics import METRIC_MAX, METRIC_SCALE
 from ledger.powers import cap_budget
 
 OPTIMIZER: Final = "sgd"
@@ -60,6 +63,10 @@ class ContractOptions:
         byzantine_budget: Validators that may lie; None means as many as possible.
         trainer_budget: Trainers that may lie; None means as many as possible.
         min_updates: Fewest updates that make a model; None means more than half of the trainers.
+        metric: Figure by which members with a hold-out judge models; with a minus in front, one of
+            which less is better.
+        patience: Regretted models in a row after which training returns to the best one.
+        tolerance: How much worse than the best a model may be before it is regretted.
         max_staleness: Training rounds by which an update may come late and still count.
     """
 
@@ -76,6 +83,9 @@ class ContractOptions:
     byzantine_budget: int | None = None
     trainer_budget: int | None = None
     min_updates: int | None = None
+    metric: str = "-loss"
+    patience: int = 3
+    tolerance: float = 0.05
     max_staleness: int = 1
     timeouts: Timeouts = TIMEOUTS
 
@@ -133,7 +143,7 @@ def make_contract(cards: Sequence[MemberCard], options: ContractOptions) -> Cont
             rule_id=options.rule,
             parameters=(RuleParameter(name="f", value=liars),),
         ),
-        feedback=NO_FEEDBACK,
+        feedback=_feedback_terms(cards, options),
         privacy=PRIVACY,
         byzantine_budget=budget,
         trainer_budget=liars,
@@ -230,6 +240,29 @@ def _data_terms(cards: Sequence[MemberCard]) -> DataTerms:
         tuple(card.statistics for card in with_data if card.statistics is not None)
     )
     return DataTerms(label=first.label, positive=first.positive, features=features)
+
+
+def _feedback_terms(cards: Sequence[MemberCard], options: ContractOptions) -> FeedbackTerms:
+    """Rule P16; nothing without a member that holds rows out."""
+    shares = {card.hold_out: card.name for card in cards if card.hold_out}
+    if not shares:
+        return NO_FEEDBACK
+    if len(shares) > 1:
+        (ours, one), (theirs, other) = tuple(shares.items())[:2]
+        raise ConfigError(
+            f"expected one share of rows held out at all members, got {ours} millionths of {one!r} "
+            f"and {theirs} of {other!r}; agree on one and make the cards again"
+        )
+    if not 0.0 <= options.tolerance <= METRIC_MAX / METRIC_SCALE:
+        raise ConfigError(f"expected a tolerance of 0 or more, got {options.tolerance}")
+    is_loss = options.metric.startswith("-")
+    return FeedbackTerms(
+        metric=options.metric.removeprefix("-"),
+        better=Better.LOWER if is_loss else Better.HIGHER,
+        hold_out=next(iter(shares)),
+        patience=options.patience,
+        tolerance=round(options.tolerance * METRIC_SCALE),
+    )
 
 
 def _member(card: MemberCard) -> Member:

@@ -23,6 +23,7 @@ from fednode.learning.errors import DataError
 from fednode.learning.rows import Rows
 from fednode.learning.site_data import load_site
 from fednode.learning.statistics import SiteStatistics, site_statistics
+from ledger.metrics import METRIC_SCALE
 
 CONFIG_NAME: Final = "node.toml"
 
@@ -99,6 +100,13 @@ def make_card(
         raise ConfigError(
             f"expected a role for {name!r}, got none; give it data, or let it be a validator"
         )
+    hold_out = 0 if data is None else millionths_held(data)
+    if hold_out and not is_validator:
+        raise ConfigError(
+            f"expected {name!r} to vote, because it holds rows out to judge models, got a trainer "
+            "only; let it be a validator, or hold out nothing (data.hold_out_fraction = 0)"
+        )
+    roles = (*roles, "hold_out") if hold_out else roles
     statistics: SiteStatistics | None = None
     if data is not None:
         rows = load_site(data.spec()).training
@@ -110,6 +118,7 @@ def make_card(
         public_key=key.public_key.hex(),
         roles=roles,
         samples=0 if statistics is None else statistics.rows,
+        hold_out=hold_out,
         label="" if data is None else data.label,
         positive="" if data is None else data.positive,
         statistics=statistics,
@@ -126,6 +135,11 @@ def _check_classes(rows: Rows, name: str) -> None:
             "positive ones; check the label column and the rule for the positive class, or let it "
             "be so with --allow-one-class (data.allow_one_class)"
         )
+
+
+def millionths_held(data: DataSection) -> int:
+    """Return the share of its rows that a member holds out, as the contract says it."""
+    return round(data.hold_out_fraction * METRIC_SCALE)
 
 
 def card_name(name: str) -> str:

@@ -8,6 +8,7 @@ from fednode.founding.consent import missing_signatures, number_of
 from fednode.founding.contracts import check_rule
 from fednode.founding.genesis_files import load_genesis, read_public_file
 from fednode.founding.keys import MemberKey, load_key_file
+from fednode.founding.members import millionths_held
 from fednode.founding.network_key import open_network_key
 from fednode.founding.terms import Difference, Term, contract_terms, differences
 from fednode.learning.preprocessing import preprocess
@@ -102,6 +103,8 @@ def local_differences(
         rows = load_site(config.data.spec()).training
         preprocess(rows, contract.data.features)  # refuses rows that lack a feature
         own[f"members.{number}.samples"] = len(rows)
+        if contract.members[number].has_hold_out or config.data.hold_out_fraction:
+            own["feedback.hold_out"] = millionths_held(config.data)
         own["data.label"] = config.data.label
         own["data.positive"] = config.data.positive
         known = {feature.name for feature in contract.data.features}

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Final, TypeAlias
 
-from ledger.genesis import Contract, Role
+from ledger.genesis import NO_FEEDBACK, Contract, Role
 from ledger.genesis_rules import fault_tolerance
+from ledger.metrics import METRIC_SCALE
 
 Term: TypeAlias = str | int
 ADVICE: Final = (
@@ -49,7 +50,24 @@ def role_names(roles: int) -> str:
         >>> role_names(3)
         'trainer, validator'
     """
-    return ", ".join(str(role.name).lower() for role in Role if roles & role) or "none"
+    names = (str(role.name).lower().replace("_", "-") for role in Role if roles & role)
+    return ", ".join(names) or "none"
+
+
+def feedback_text(contract: Contract) -> str:
+    """Return in words how models are judged (rule P16)."""
+    terms = contract.feedback
+    if terms == NO_FEEDBACK:
+        return "none: nobody holds rows out, the last model counts"
+    figure = f"{terms.metric} ({terms.better.name.lower()} is better)"
+    return (
+        f"{figure} on {_share(terms.hold_out)} of the rows; back to the best model after "
+        f"{terms.patience} that are worse by more than {terms.tolerance / METRIC_SCALE:g}"
+    )
+
+
+def _share(millionths: int) -> str:
+    return f"{100 * millionths / METRIC_SCALE:g} %"
 
 
 def tolerance_lines(contract: Contract) -> tuple[str, ...]:

@@ -82,7 +82,9 @@ class LocalTraining:
             DataError: If the member has no such rows.
             TrainerError: If the model does not fit the tensor table.
         """
-        return self.learner.evaluate(self._parameters(model), EvaluationContext(rows=rows))
+        # A model that diverged has figures that are no numbers: that is what is asked for.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.learner.evaluate(self._parameters(model), EvaluationContext(rows=rows))
 
     def _parameters(self, model: NDArray[np.int32]) -> Parameters:
         try:

@@ -26,14 +26,13 @@ ATTACK: Final = f"sign-flip:10@{LIAR}"
 
 
 def run_demo(
-    folder: Path | None, seed: int, rule: str, show: Callable[[NetworkView, Contract], Display]
+    folder: Path | None, plan: NetworkPlan, show: Callable[[NetworkView, Contract], Display]
 ) -> Report:
     """Make, run, audit and judge the network of the demonstration.
 
     Args:
         folder: Where; None for a new folder below `runs/`.
-        seed: Seed of the split and of training.
-        rule: Name of the aggregation rule.
+        plan: What it is to be like.
         show: Makes the display.
 
     Raises:
@@ -41,7 +40,7 @@ def run_demo(
         NodeError: If the embedded broker does not start.
     """
     place = fresh_folder(folder, "demo", local_time)
-    found_network(place, demo_plan(seed, rule), UNKNOWN_BROKER)
+    found_network(place, plan, UNKNOWN_BROKER)
     request = RunRequest(folder=place, broker=None, kills=(), show=show, clock=SystemClock())
     report = run_network(request)
     if report.problems or report.record.is_interrupted:
@@ -49,13 +48,20 @@ def run_demo(
     return compare(check_model(report))
 
 
-def demo_plan(seed: int, rule: str) -> NetworkPlan:
-    """Return the plan of the demonstration."""
+def demo_plan(seed: int, rule: str, *, hold_out: float = 0.0) -> NetworkPlan:
+    """Return the plan of the demonstration.
+
+    Args:
+        seed: Seed of the split and of training.
+        rule: Name of the aggregation rule.
+        hold_out: Share of its rows on which each hospital judges models.
+    """
     settings = DEMO.settings
     return NetworkPlan(
         data=replace(DEMO.data, seed=seed),
         names=tuple(f"hospital-{number}" for number in range(DEMO.data.sites)),
         attackers=(ATTACK,),
+        hold_out=hold_out,
         options=ContractOptions(
             name="fednode demo",
             model=settings.model,

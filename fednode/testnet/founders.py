@@ -54,8 +54,7 @@ def found_network(folder: NetworkFolder, plan: NetworkPlan, broker: BrokerSectio
     attacks = attacks_by_member(plan.attackers, len(sites))
     if sites[0].test is not None:
         write_rows(folder.test_rows, sites[0].test)
-    one_class = plan.data.allow_one_class
-    members = tuple(_make_member(folder, site, broker, allow_one_class=one_class) for site in sites)
+    members = tuple(_make_member(folder, site, broker, plan) for site in sites)
     contract = make_contract([member.card for member in members], plan.options)
     genesis = Genesis(contract=contract, signatures=())
     for member in members:
@@ -122,12 +121,16 @@ def _named_sites(plan: NetworkPlan) -> tuple[Site, ...]:
 
 
 def _make_member(
-    folder: NetworkFolder, site: Site, broker: BrokerSection, *, allow_one_class: bool
+    folder: NetworkFolder, site: Site, broker: BrokerSection, plan: NetworkPlan
 ) -> MemberFolder:
     rows = folder.rows(site.name)
     write_rows(rows, site.training)
     section = data_section(rows, site.training.categorical_names).model_copy(
-        update={"allow_one_class": allow_one_class}
+        update={
+            "allow_one_class": plan.data.allow_one_class,
+            "hold_out_fraction": plan.hold_out,
+            "seed": plan.data.seed,
+        }
     )
     return create_member(
         folder.member(site.name),

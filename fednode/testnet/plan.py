@@ -44,12 +44,14 @@ class NetworkPlan:
         data: The whole data set, with its division into sites; `site` is not used.
         names: Names of the members in order; empty means those of the sites.
         options: Terms of the contract.
+        hold_out: Share of its rows on which each member judges models instead of training.
         attackers: `NAME:FACTOR@MEMBER` of each member that is to lie.
     """
 
     data: DataSpec
     options: ContractOptions
     names: tuple[str, ...] = ()
+    hold_out: float = 0.0
     attackers: tuple[str, ...] = ()
 
 

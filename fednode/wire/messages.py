@@ -63,6 +63,7 @@ DECODABLE: Final[tuple[type[Encoded], ...]] = (
     consensus.BlocksMessage,
     consensus.ProposalRequestMessage,
     consensus.EvidenceMessage,
+    consensus.MetricsMessage,
     consensus.StatementsRequestMessage,
     consensus.StatementsMessage,
     PullRequestMessage,

@@ -2,18 +2,19 @@
 
 import os
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
 from consensus.effects import VoteReceived
-from consensus.messages import VoteMessage
+from consensus.messages import Message, VoteMessage
 from fednode import inbox as inbox_module
 from fednode.inbox import ArrivedPacket, KeyNews, MessageInbox
 from fednode.roster import Roster
 from fednode.transport.base import PAYLOAD_BYTES_WISH
 from fednode.wire.counters import Counters
 from fednode.wire.envelope import Keyring, NetworkKey, seal
-from fednode.wire.messages import ChannelMessage, SenderMessage, encode_plaintext
+from fednode.wire.messages import DECODABLE, ChannelMessage, SenderMessage, encode_plaintext
 from fednode.wire.packets import BodyPacket, encode_packet
 from ledger.genesis import chain_id
 from ledger.keys import Signed, sign
@@ -167,3 +168,7 @@ def test_keys_are_taken_from_members_that_signed_them_for_this_chain(signer: int
             assert isinstance(arrival, KeyNews) == is_right
 
     assert counters.of("SignatureError") == (2 if signer == key else 4)
+
+
+def test_every_message_of_the_protocol_can_arrive() -> None:
+    assert set(get_args(Message)) <= set(DECODABLE)

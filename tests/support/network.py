@@ -35,6 +35,7 @@ from fednode.node import Node
 from fednode.transport.base import Transport
 from fednode.wire.envelope import NetworkKey
 from ledger.genesis import Genesis, Timeouts
+from ledger.metrics import METRIC_SCALE
 from ledger.store import Ledger
 
 NETWORK_KEY = NetworkKey(key=sha256(b"network key of a test").digest())
@@ -194,8 +195,9 @@ def _card(site: Site, key: MemberKey, number: int, spec: DataSpec) -> MemberCard
     return MemberCard(
         name=f"hospital-{number}",
         public_key=key.public_key.hex(),
-        roles=("trainer", "validator"),
+        roles=("trainer", "validator", "hold_out") if site.hold_out else ("trainer", "validator"),
         samples=len(site.training),
+        hold_out=round(spec.hold_out_fraction * METRIC_SCALE) if site.hold_out else 0,
         label=spec.label,
         positive=spec.positive,
         statistics=site_statistics(site.training),
