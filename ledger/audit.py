@@ -25,10 +25,11 @@ from ledger.findings import Finding
 from ledger.genesis import Contract, Genesis, chain_id, consent_bytes
 from ledger.genesis_rules import check_contract
 from ledger.keys import ED25519, SignatureScheme
-from ledger.membership import public_keys_at
+from ledger.membership import contract_in_force, public_keys_at
 from ledger.records import Block, BlockHeader, Phase, QuorumCertificate
-from ledger.state import State, apply, initial_state
-from ledger.validity import CHECKS, Check, check_block
+from ledger.state import State, initial_state
+from ledger.subject import Subject
+from ledger.validity import CHECKS, Check, findings_of
 
 Problems: TypeAlias = Iterator[tuple[str, str]]
 """(field, text) of each contradiction."""
@@ -91,11 +92,14 @@ def audit(
             genesis=genesis, blocks=0, tip=None, signers=(), findings=tuple(findings)
         )
     state = initial_state(genesis.contract)
+    contract = genesis.contract
     tip: Block | None = None
     count = 0
     for block in blocks:
-        found = check_block(genesis.contract, state, block, scheme=scheme, checks=block_checks)
-        state = apply(genesis.contract, state, block)
+        contract = contract_in_force(contract, state)
+        subject = Subject(contract=contract, state=state, block=block, scheme=scheme)
+        found = findings_of(subject, block_checks)
+        state = subject.after
         if found:
             findings += found
             state = _as_claimed(state, block.header)

@@ -13,6 +13,7 @@ raises nothing but `DecodeError`.
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import IntEnum
 from functools import cache
@@ -118,6 +119,12 @@ def encode_as(kind: object, record: object) -> bytes:
     return pack(codec_of(kind).to_value(record))
 
 
+def encoder(kind: object) -> Callable[[object], bytes]:
+    """Return `encode_as` for one type, which is looked up once and not for every record."""
+    to_value = codec_of(kind).to_value
+    return lambda record: pack(to_value(record))
+
+
 def fixed_bytes(record: object) -> bytes:
     """Return the fixed big-endian layout of a record's fields, which signatures cover (P3)."""
     return codec_of(type(record)).to_fixed(record)
@@ -147,6 +154,7 @@ def unpack(data: bytes, *, bytes_max: int) -> object:
     return value
 
 
+@cache
 def domain_tag(kind: str) -> bytes:
     r"""Return the 16-byte domain tag of a kind of signed or hashed bytes (rule P3).
 

@@ -25,7 +25,7 @@ from ledger.encoding import (
     Signature,
     domain_tag,
     encode,
-    encode_as,
+    encoder,
 )
 from ledger.errors import DecodeError
 from ledger.keys import Signed, signing_bytes
@@ -370,14 +370,18 @@ def header_digest(header: UpdateHeader, chain_id: bytes) -> bytes:
     return sha256(signing_bytes(header, chain_id)).digest()
 
 
+_update_bytes: Final = encoder(SignedUpdate)
+_have_bytes: Final = encoder(SignedHave)
+
+
 def updates_root(updates: Sequence[Signed[UpdateHeader]]) -> bytes:
     """Return the Merkle root over the signed headers of a block."""
-    return root([encode_as(SignedUpdate, each) for each in updates])
+    return root(list(map(_update_bytes, updates)))
 
 
 def haves_root(haves: Sequence[Signed[HaveList]]) -> bytes:
     """Return the Merkle root over the signed HAVE lists of a block."""
-    return root([encode_as(SignedHave, each) for each in haves])
+    return root(list(map(_have_bytes, haves)))
 
 
 def _check_valid_view(vote: Vote | QuorumCertificate) -> None:

@@ -85,9 +85,14 @@ def check_block(
     """
     in_force = contract_in_force(contract, state)
     subject = Subject(contract=in_force, state=state, block=block, scheme=scheme)
+    return findings_of(subject, CHECKS if checks is None else checks)
+
+
+def findings_of(subject: Subject, checks: Sequence[Check]) -> tuple[Finding, ...]:
+    """Return what `checks` find wrong with a block; what they computed stays in `subject`."""
     return tuple(
         Finding(height=subject.height, field=field, rule=check.rule, text=text)
-        for check in (CHECKS if checks is None else checks)
+        for check in checks
         for field, text in check.find(subject)
     )
 
