@@ -22,9 +22,10 @@ from ledger.audit_report import (
     report_lines,
 )
 from ledger.checkpoint import checkpoint_findings, decode_checkpoint
+from ledger.continuation import continuation_findings
 from ledger.encoding import decode
 from ledger.errors import DecodeError, LedgerError
-from ledger.export import scan_export
+from ledger.export import read_export, scan_export
 from ledger.findings import Finding
 from ledger.genesis import Genesis
 from ledger.genesis_rules import check_genesis
@@ -40,7 +41,7 @@ EXIT_HOLDS, EXIT_FINDINGS, EXIT_USAGE = 0, 1, 2
 def main(arguments: Sequence[str] | None = None, *, scheme: SignatureScheme = ED25519) -> int:
     """Carry out one command line and return the exit code."""
     options = _parser().parse_args(arguments)
-    names = ("genesis", "export", "proof", "model", "checkpoint")
+    names = ("genesis", "export", "proof", "model", "checkpoint", "continues", "continues_genesis")
     paths: dict[str, Path | None] = {name: getattr(options, name, None) for name in names}
     try:
         files = {name: path.read_bytes() for name, path in paths.items() if path is not None}
@@ -56,9 +57,18 @@ def main(arguments: Sequence[str] | None = None, *, scheme: SignatureScheme = ED
     if options.command == "check-proof":
         lines, data = check_proof(genesis, files["proof"], files.get("checkpoint"), scheme=scheme)
         return _say(lines, data, options)
+    if ("continues" in files) != ("continues_genesis" in files):
+        sys.stderr.write("expected both --continues and --continues-genesis, or none\n")
+        return EXIT_USAGE
     report = verify(
         genesis, files["export"], files.get("model"), files.get("checkpoint"), scheme=scheme
     )
+    if "continues" in files:
+        earlier = files["continues_genesis"], files["continues"]
+        found = read_continuation_findings(genesis, *earlier, scheme=scheme)
+        report = replace(
+            report, findings=(*report.findings, *found), is_earlier_chain_checked=not found
+        )
     return _say(report_lines(report), report_data(report), options)
 
 
@@ -128,6 +138,22 @@ def read_checkpoint_findings(
     return checkpoint_findings(genesis.contract, checkpoint, blocks, scheme=scheme)
 
 
+def read_continuation_findings(
+    genesis: Genesis,
+    earlier_genesis: bytes,
+    earlier_export: bytes,
+    *,
+    scheme: SignatureScheme = ED25519,
+) -> tuple[Finding, ...]:
+    """Return what is wrong with the bytes of the chain that a contract continues (rule P1)."""
+    try:
+        earlier = decode(Genesis, earlier_genesis)
+        blocks, certificate = read_export(earlier_export)
+    except DecodeError as error:
+        return (Finding(height=0, field="continues", rule="P2", text=str(error)),)
+    return continuation_findings(genesis.contract, earlier, blocks, certificate, scheme=scheme)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ledger", description="Check a ledger offline.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -135,6 +161,12 @@ def _parser() -> argparse.ArgumentParser:
     audit_command.add_argument("export", type=Path, help="file written by the export of a node")
     audit_command.add_argument(
         "--model", type=Path, help="a model file that the ledger should name"
+    )
+    audit_command.add_argument(
+        "--continues", type=Path, help="export of the earlier chain that the contract names"
+    )
+    audit_command.add_argument(
+        "--continues-genesis", type=Path, help="genesis of that chain, from one of its founders"
     )
     proof_command = commands.add_parser(
         "check-proof", help="check that a block counted one member's update"

@@ -16,6 +16,10 @@ Plain: TypeAlias = "bool | int | str | list[Plain] | dict[str, Plain]"
 SHOWS_UPDATES: Final = (
     "this audit read the update that each hospital sent; updates can give away facts about rows"
 )
+EARLIER_CHAIN: Final = (
+    "where the initial model comes from: the earlier chain that the contract continues was not"
+    " checked; give its export and genesis, too"
+)
 LIMITS: Final = (
     "that these are all blocks: a ledger cut off after any block verifies as well; compare the"
     " last height with a member's",
@@ -37,6 +41,7 @@ class AuditReport:
         signers: Numbers of the members that signed the tip's certificate.
         findings: Everything that is wrong, in the order of the heights.
         membership: Members and keys after the last block; None where no block could be read.
+        is_earlier_chain_checked: Whether the chain that the contract continues was audited, too.
         deep: What was recomputed; None for a light audit.
     """
 
@@ -46,6 +51,7 @@ class AuditReport:
     signers: tuple[int, ...]
     findings: tuple[Finding, ...]
     membership: Membership | None = None
+    is_earlier_chain_checked: bool = False
     deep: DeepOutcome | None = None
 
     @property
@@ -69,7 +75,10 @@ class AuditReport:
     def limits(self) -> tuple[str, ...]:
         """What the audit cannot know."""
         is_recomputed = self.deep is not None and self.deep.is_complete
-        return LIMITS[:-1] if is_recomputed else LIMITS
+        limits = LIMITS[:-1] if is_recomputed else LIMITS
+        if self.genesis.contract.continues and not self.is_earlier_chain_checked:
+            return (EARLIER_CHAIN, *limits)
+        return limits
 
     @property
     def members(self) -> tuple[MemberRecord, ...]:

@@ -199,8 +199,21 @@ NO_FEEDBACK: Final = FeedbackTerms(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Continues:
+    """The block of an earlier chain after which this one goes on, and the model then (rule P1)."""
+
+    chain_id: Digest
+    height: U64
+    block_id: Digest
+    model_id: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """The terms that every founding member signs (rule P1)."""
+    """The terms that every founding member signs (rule P1).
+
+    `continues` is empty, or names the one chain that this one goes on from.
+    """
 
     KIND: ClassVar[RecordKind] = RecordKind.CONTRACT
 
@@ -220,6 +233,7 @@ class Contract:
     training_rounds: U32
     timeouts: Timeouts
     limits: Limits
+    continues: Annotated[tuple[Continues, ...], Items(1)] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

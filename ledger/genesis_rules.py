@@ -148,6 +148,11 @@ def _founder_problems(contract: Contract) -> Problems:
     yield from _duplicates("members: public key", (member.public_key.hex() for member in members))
     if not any(member.is_validator for member in members):
         yield "members: expected at least one validator, got none"
+    for each in contract.continues:
+        if each.model_id != contract.model.initial_model_id:
+            yield "continues.model_id: expected the initial model, got another"
+        if each.height < 1:
+            yield "continues.height: expected at least 1, got 0"
     for number, member in enumerate(members):
         yield from member_problems(f"members[{number}] ({member.name})", member)
 

@@ -209,8 +209,14 @@ def initial_model_body(contract: Contract) -> bytes:
     """Return the body of the model from which a contract's training starts.
 
     Raises:
-        ConfigError: If the code on this computer makes another model than the founders'.
+        ConfigError: If the code on this computer makes another model than the founders', or the
+            contract continues an earlier chain, whose model this release cannot start from.
     """
+    if contract.continues:
+        raise ConfigError(
+            "expected a contract that starts from its own model, got one that continues the chain "
+            f"{contract.continues[0].chain_id.hex()[:16]}; this release audits such chains only"
+        )
     features = len(contract.data.features)
     tensors, values = initial_model(settings_of(contract), features, contract.model.initial_seed)
     body = encode_model_body(tensors, values.astype("<i4", copy=False).tobytes())

@@ -12,7 +12,7 @@ import pytest
 from ledger.__main__ import verify
 from ledger.audit_report import AuditReport
 from ledger.errors import ContractError
-from ledger.genesis import Genesis
+from ledger.genesis import Continues, Genesis
 from ledger.genesis_rules import check_contract
 from ledger.records import Block, BlockKind, QuorumCertificate
 from tests.ledger.test_forged_operations import OPERATION_PATHS
@@ -249,7 +249,8 @@ def test_a_forged_field_of_the_last_certificate_is_found_by_its_rule(path: str) 
 @pytest.mark.parametrize("path", list(paths(Genesis)))
 def test_a_forged_field_of_the_genesis_is_found_by_rule_p1(path: str) -> None:
     """The forger founds a chain of its own in the members' names; they did not consent to it."""
-    forged = changed(Genesis, honest_genesis(), path)
+    base = continuing() if path.startswith("contract.continues") else honest_genesis()
+    forged = changed(Genesis, base, path)
     assert isinstance(forged, Genesis)
     if not path.startswith("signatures"):
         consent = genesis(forged.contract, honest().keys).signatures[: BYZANTINE + 1]
@@ -261,6 +262,15 @@ def test_a_forged_field_of_the_genesis_is_found_by_rule_p1(path: str) -> None:
     assert not report.holds
     assert "P1" in {each.rule for each in report.findings if each.height == 0}
     assert all(each.field.startswith("genesis.") for each in report.findings if each.height == 0)
+
+
+def continuing() -> Genesis:
+    """The genesis of a chain that goes on from another one."""
+    terms = honest().contract
+    named = Continues(
+        chain_id=bytes(32), height=1, block_id=bytes(32), model_id=terms.model.initial_model_id
+    )
+    return genesis(replace(terms, continues=(named,)), honest().keys)
 
 
 def is_sound(forged: Genesis) -> bool:

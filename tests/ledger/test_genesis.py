@@ -9,6 +9,7 @@ from ledger.encoding import MESSAGE_BYTES_MAX, decode, encode
 from ledger.errors import ContractError
 from ledger.evidence import make_evidence
 from ledger.genesis import (
+    Continues,
     Contract,
     Feature,
     FounderSignature,
@@ -212,7 +213,14 @@ def test_decimal_text_in_plain_or_scientific_form_is_a_number(number: str) -> No
 
 def test_the_chain_id_covers_every_term_and_no_signature() -> None:
     """Rule P1."""
-    changes: dict[str, object] = {"members": TERMS.members[1:], "feedback": FEEDBACK}
+    earlier = Continues(
+        chain_id=digest("chain"), height=1, block_id=digest("block"), model_id=digest("model")
+    )
+    changes: dict[str, object] = {
+        "members": TERMS.members[1:],
+        "feedback": FEEDBACK,
+        "continues": (earlier,),
+    }
     ids = {chain_id(TERMS)}
     for field in fields(Contract):
         value = getattr(TERMS, field.name)

@@ -19,6 +19,7 @@ from fednode.founding.terms import ADVICE, contract_terms, differences, toleranc
 from fednode.learning.errors import DataError, SettingsError
 from ledger.bodies import body_id
 from ledger.errors import ContractError
+from ledger.genesis import Continues
 from ledger.genesis_rules import check_contract
 from tests.fednode.founding.support import found, key_of, make_members, write_rows
 
@@ -73,6 +74,20 @@ def test_another_initial_model_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"expected the initial model .* install the version"):
         initial_model_body(other)
+
+
+def test_a_contract_that_continues_another_chain_is_not_run(tmp_path: Path) -> None:
+    """Rule P1: what the program cannot carry out it refuses."""
+    contract = found(tmp_path, options=ContractOptions(name="t")).contract
+    named = Continues(
+        chain_id=bytes(32),
+        height=1,
+        block_id=bytes(32),
+        model_id=contract.model.initial_model_id,
+    )
+
+    with pytest.raises(ConfigError, match="this release audits such chains only"):
+        initial_model_body(replace(contract, continues=(named,)))
 
 
 def test_settings_of_a_contract_are_those_of_its_options(tmp_path: Path) -> None:
