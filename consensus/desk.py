@@ -3,7 +3,16 @@
 from typing import Final, TypeAlias
 
 from consensus.accusations import Accusations
-from consensus.effects import Effect, Halt, Notice, Persist, Publish, ReportContradiction, Send
+from consensus.effects import (
+    Effect,
+    Halt,
+    Notice,
+    Persist,
+    Publish,
+    ReportContradiction,
+    SaveEvidence,
+    Send,
+)
 from consensus.errors import SigningRefusedError
 from consensus.messages import (
     EvidenceMessage,
@@ -260,7 +269,10 @@ class Desk:
                 )
             )
             return False
-        return self.accusations.add(self.contract, self.state, evidence)
+        is_new = self.accusations.add(self.contract, self.state, evidence)
+        if is_new:
+            self.emit(SaveEvidence(member=evidence_key(evidence)[0], evidence=evidence))
+        return is_new
 
     def hear_metrics(self, metrics: Signed[MetricsReport]) -> None:
         """Keep METRICS for a block, by whatever way they came; report a contradiction (P16, P34).

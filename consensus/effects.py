@@ -8,29 +8,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+from consensus import messages as msg
 from consensus.judging import Evaluate, Evaluated, MetricsReceived
-from consensus.messages import (
-    BlocksRequest,
-    Message,
-    ProposalRequest,
-    Statements,
-    StatementsAnswer,
-    StatementsRequest,
-    Status,
-)
 from consensus.record import SafetyRecord
+from ledger import records as rec
 from ledger.keys import Signed, Verified
 from ledger.metrics import MetricsReport
-from ledger.records import (
-    Block,
-    BlockKind,
-    Evidence,
-    HaveList,
-    Proposal,
-    QuorumCertificate,
-    UpdateHeader,
-    Vote,
-)
 from ledger.slots import slotted
 from ledger.state import State
 
@@ -58,9 +41,6 @@ class Timer:
     view: int
 
 
-# --- Inputs -------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
     """The node is up; the engine resumes where its record stands."""
@@ -71,7 +51,7 @@ class Started:
 class UpdateReceived:
     """A trainer's header arrived; its body may not have."""
 
-    update: Verified[UpdateHeader]
+    update: Verified[rec.UpdateHeader]
 
 
 @slotted
@@ -79,7 +59,7 @@ class UpdateReceived:
 class UpdateHeld:
     """The whole body of an update is durable here and passes the static checks of rule P10."""
 
-    update: Verified[UpdateHeader]
+    update: Verified[rec.UpdateHeader]
 
 
 @slotted
@@ -99,16 +79,16 @@ class UpdateTrained:
 class HaveReceived:
     """A HAVE list arrived."""
 
-    have: Verified[HaveList]
+    have: Verified[rec.HaveList]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposalReceived:
     """A proposal arrived with its block, and with a PREPARE certificate if it is a re-proposal."""
 
-    proposal: Verified[Proposal]
-    block: Block
-    certificate: QuorumCertificate | None
+    proposal: Verified[rec.Proposal]
+    block: rec.Block
+    certificate: rec.QuorumCertificate | None
 
 
 @slotted
@@ -116,7 +96,7 @@ class ProposalReceived:
 class VoteReceived:
     """A vote arrived."""
 
-    vote: Verified[Vote]
+    vote: Verified[rec.Vote]
 
 
 @slotted
@@ -124,7 +104,7 @@ class VoteReceived:
 class CertificateReceived:
     """A certificate arrived; the engine checks it as a whole against its height's validators."""
 
-    certificate: QuorumCertificate
+    certificate: rec.QuorumCertificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,58 +113,63 @@ class EntryProofReceived:
 
     height: int
     view: int
-    votes: tuple[Verified[Vote], ...]
+    votes: tuple[Verified[rec.Vote], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusReceived:
     """A member says where it stands."""
 
-    status: Verified[Status]
+    status: Verified[msg.Status]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlocksRequested:
     """A member asks this one for decided blocks."""
 
-    request: Verified[BlocksRequest]
+    request: Verified[msg.BlocksRequest]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlocksReceived:
     """Decided blocks arrived in answer to a request; `certificate` is the last one's."""
 
-    blocks: tuple[Block, ...]
-    certificate: QuorumCertificate
+    blocks: tuple[rec.Block, ...]
+    certificate: rec.QuorumCertificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposalRequested:
     """A member asks this one for a proposed block."""
 
-    request: Verified[ProposalRequest]
+    request: Verified[msg.ProposalRequest]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceReceived:
     """Two statements of one member that contradict each other arrived, signatures checked."""
 
-    evidence: Evidence
+    evidence: rec.Evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementsRequested:
     """A member asks what it signed before it signs anything (rule P60)."""
 
-    request: Verified[StatementsRequest]
+    request: Verified[msg.StatementsRequest]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementsShown:
     """A member says what it saw of another one; the signatures of the statements are checked."""
 
-    answer: Verified[StatementsAnswer]
-    statements: Statements
+    answer: Verified[msg.StatementsAnswer]
+    statements: msg.Statements
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconnected:
+    """The way to the others is open again; what was sent meanwhile is lost (rule P91)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +178,7 @@ class BlockBuilt:
 
     height: int
     view: int
-    block: Block
+    block: rec.Block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,12 +218,11 @@ Input: TypeAlias = (
     | StatementsShown
     | MetricsReceived
     | Evaluated
+    | Reconnected
     | BlockBuilt
     | BlockChecked
     | TimerFired
 )
-
-# --- Effects ------------------------------------------------------------------------------------
 
 
 @slotted
@@ -253,16 +237,24 @@ class Persist:
 class SaveProposal:
     """Make a proposed block and the signed proposal it came by durable before any later effect."""
 
-    proposal: Signed[Proposal]
-    block: Block
+    proposal: Signed[rec.Proposal]
+    block: rec.Block
 
 
 @slotted
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SaveEvidence:
+    """Make evidence against a member durable, until a block carries it (rule P45)."""
+
+    member: int
+    evidence: rec.Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Publish:
     """Send a message to all members."""
 
-    message: Message
+    message: msg.Message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,7 +262,7 @@ class Send:
     """Send a message to one member."""
 
     member: int
-    message: Message
+    message: msg.Message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,12 +308,12 @@ class BuildBlock:
 
     height: int
     view: int
-    kind: BlockKind
+    kind: rec.BlockKind
     time_ms: int
-    haves: tuple[Signed[HaveList], ...]
-    updates: tuple[Signed[UpdateHeader], ...]
-    last_certificate: QuorumCertificate | None
-    evidence: tuple[Evidence, ...] = ()
+    haves: tuple[Signed[rec.HaveList], ...]
+    updates: tuple[Signed[rec.UpdateHeader], ...]
+    last_certificate: rec.QuorumCertificate | None
+    evidence: tuple[rec.Evidence, ...] = ()
     metrics: tuple[Signed[MetricsReport], ...] = ()
 
 
@@ -332,15 +324,15 @@ class CheckBlock:
     The engine has already found the block valid by `ledger.validity.check_block`.
     """
 
-    block: Block
+    block: rec.Block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitBlock:
     """Append block, certificate and the state after it in one transaction (rule P53)."""
 
-    block: Block
-    certificate: QuorumCertificate
+    block: rec.Block
+    certificate: rec.QuorumCertificate
     state: State
 
 
@@ -349,8 +341,8 @@ class ReportContradiction:
     """Two different signed statements of one member: keep and show them (rules P34, P45)."""
 
     member: int
-    first: Message
-    second: Message
+    first: msg.Message
+    second: msg.Message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -374,14 +366,22 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Halt:
-    """Stop the process with this message; going on would be unsafe (rules P28, P60)."""
+    """Stop the process with this message; going on would be unsafe (rules P28, P60).
+
+    When it `is_lasting`, every start stops with it until a person has mended the cause.
+    """
 
     reason: str
+    is_lasting: bool = False
 
+
+Stored: TypeAlias = Persist | SaveProposal | SaveEvidence | CommitBlock
+"""What is made durable before any later effect is carried out."""
 
 Effect: TypeAlias = (
     Persist
     | SaveProposal
+    | SaveEvidence
     | Publish
     | Send
     | AnswerBlocks

@@ -7,36 +7,9 @@ inputs of the next one, and when it is decided commits the block and goes on.
 from collections.abc import Collection, Sequence
 
 from consensus import bans, past, rebroadcast
+from consensus import effects as fx
 from consensus.asking import Asking, statements_in
 from consensus.desk import Desk
-from consensus.effects import (
-    BlockBuilt,
-    BlockChecked,
-    BlocksReceived,
-    BlocksRequested,
-    CertificateReceived,
-    CommitBlock,
-    Effect,
-    EntryProofReceived,
-    EvidenceReceived,
-    Halt,
-    HaveReceived,
-    Input,
-    Progress,
-    ProposalReceived,
-    ProposalRequested,
-    Started,
-    StatementsRequested,
-    StatementsShown,
-    StatusReceived,
-    Timer,
-    TimerFired,
-    TimerKind,
-    UpdateHeld,
-    UpdateReceived,
-    UpdateTrained,
-    VoteReceived,
-)
 from consensus.evaluation import Evaluation
 from consensus.height import Height
 from consensus.judging import Evaluated, MetricsReceived
@@ -53,7 +26,7 @@ from ledger.errors import CertificateError
 from ledger.genesis import Contract
 from ledger.inclusion import opens
 from ledger.keys import SignatureScheme, Signed
-from ledger.records import Block, BlockKind, Phase, Proposal, QuorumCertificate
+from ledger.records import Block, BlockKind, Evidence, Phase, Proposal, QuorumCertificate
 from ledger.state import State, apply
 from ledger.validity import check_block
 
@@ -69,6 +42,7 @@ class Engine:
         signer: The own key with its record; None for an observer.
         scheme: How signatures are checked.
         proposals: The proposals and blocks made durable by `SaveProposal`.
+        evidence: Evidence made durable by `SaveEvidence`.
         lost_updates: Ids of own updates in the record whose bodies are not here any more.
     """
 
@@ -82,6 +56,7 @@ class Engine:
         signer: Signer | None,
         scheme: SignatureScheme,
         proposals: Sequence[tuple[Signed[Proposal], Block]] = (),
+        evidence: Sequence[Evidence] = (),
         lost_updates: Collection[bytes] = (),
     ) -> None:
         self._desk = Desk(
@@ -93,6 +68,8 @@ class Engine:
             scheme=scheme,
         )
         self._desk.lost_updates.update(lost_updates)
+        for each in evidence:
+            self._desk.accusations.add(self._desk.contract, state, each)
         self._proposals = tuple(proposals)
         self._trainers = Trainers()
         self._asking = Asking(self._desk)
@@ -125,7 +102,7 @@ class Engine:
         """Whether no further height opens; requests are answered all the same (rule P15)."""
         return not opens(self._desk.contract, self._desk.state)
 
-    def step(self, happened: Input, *, now_ms: int) -> tuple[Effect, ...]:
+    def step(self, happened: fx.Input, *, now_ms: int) -> tuple[fx.Effect, ...]:
         """Take one input and return the effects, to be carried out strictly in order.
 
         Nothing that a peer sends makes this raise: it is dropped, with a `Notice` where a person
@@ -146,50 +123,55 @@ class Engine:
         self._sync.pursue()
         effects = self._desk.take()
         for position, effect in enumerate(effects):
-            if isinstance(effect, Halt):
+            if isinstance(effect, fx.Halt):
                 self._is_halted = True
                 return effects[: position + 1]
         return effects
 
-    def _take(self, happened: Input) -> None:
+    def _take(self, happened: fx.Input) -> None:
         match happened:  # the most frequent first
-            case VoteReceived() | UpdateReceived() | HaveReceived():
+            case fx.VoteReceived() | fx.UpdateReceived() | fx.HaveReceived():
                 self._hear_statement(happened)
-            case CertificateReceived():
+            case fx.CertificateReceived():
                 self._hear_certificate(happened.certificate)
-            case TimerFired():
+            case fx.TimerFired():
                 self._time_out(happened.timer)
-            case UpdateTrained() | BlockBuilt() | BlockChecked():
+            case fx.UpdateTrained() | fx.BlockBuilt() | fx.BlockChecked():
                 self._take_result(happened)
-            case UpdateHeld() | ProposalReceived() | EntryProofReceived():
+            case fx.UpdateHeld() | fx.ProposalReceived() | fx.EntryProofReceived():
                 self._hear(happened)
-            case EvidenceReceived() | MetricsReceived() | Evaluated():
+            case fx.EvidenceReceived() | MetricsReceived() | Evaluated():
                 self._hear_for_a_block(happened)
-            case StatementsShown():
+            case fx.StatementsShown():
                 self._hear_shown(happened)
-            case Started():
+            case fx.Started():
                 self._start()
             case _:
                 self._take_sync(happened)
 
     def _take_sync(
         self,
-        happened: StatusReceived
-        | BlocksReceived
-        | BlocksRequested
-        | ProposalRequested
-        | StatementsRequested,
+        happened: fx.Reconnected
+        | fx.StatusReceived
+        | fx.BlocksReceived
+        | fx.BlocksRequested
+        | fx.ProposalRequested
+        | fx.StatementsRequested,
     ) -> None:
         match happened:
-            case StatusReceived():
+            case fx.StatusReceived():
                 self._sync.heard(happened.status.signer, happened.status.statement.height)
-            case BlocksReceived():
+            case fx.BlocksReceived():
                 self._catch_up(happened)
-            case BlocksRequested():
+            case fx.Reconnected():
+                self._asking.begin()
+                self._rebroadcast_at = self.height
+                self._rebroadcast()
+            case fx.BlocksRequested():
                 self._past.answer_blocks(happened.request.signed)
-            case ProposalRequested():
+            case fx.ProposalRequested():
                 self._past.answer_proposal(happened.request.signed, self._height)
-            case StatementsRequested():
+            case fx.StatementsRequested():
                 self._asking.hear_request(happened.request.signed, self._height)
 
     def _start(self) -> None:
@@ -202,7 +184,7 @@ class Engine:
             rebroadcast.republish_height(self._height.facts, self._desk)
         rebroadcast.republish_status(self._desk)
 
-    def _hear_shown(self, shown: StatementsShown) -> None:
+    def _hear_shown(self, shown: fx.StatementsShown) -> None:
         self._asking.hear_answer(shown)
         for certificate in shown.statements.certificates:
             self._hear_certificate(certificate)
@@ -229,7 +211,7 @@ class Engine:
         if self.is_finished:
             proposer = height.facts.proposer(0)
             self._desk.emit(
-                Progress(height=self.height, view=0, phase="finished", proposer=proposer)
+                fx.Progress(height=self.height, view=0, phase="finished", proposer=proposer)
             )
             return
         self._height = height
@@ -253,7 +235,10 @@ class Engine:
         if held.status is BlockStatus.INVALID:
             self._halt_at_invalid(decision.block_id, held.reason)
             return
-        certificate = height.facts.tally.certificate(Phase.COMMIT, decision.view)
+        tally = height.facts.tally
+        certificate = tally.certificate(Phase.COMMIT, decision.view)
+        known = [vote for phase in Phase for vote in tally.votes(phase, decision.view)]
+        self._past.decided(self.height, known)
         self._commit(held.block, certificate, is_tip=True)
         self._desk.begin_height()
         self._begin_height()
@@ -262,7 +247,7 @@ class Engine:
         """Append a decided block; sign COMMIT for it if that is still allowed (rule P40)."""
         desk = self._desk
         state = apply(desk.contract, desk.state, block)
-        desk.emit(CommitBlock(block=block, certificate=certificate, state=state))
+        desk.emit(fx.CommitBlock(block=block, certificate=certificate, state=state))
         self._height = None
         if block.header.kind is BlockKind.AGGREGATE:
             self._trainers.forget_bodies()
@@ -276,9 +261,10 @@ class Engine:
     def _halt_at_invalid(self, block_id: bytes, reason: str) -> None:
         self._height = None
         text = f"a quorum decided block {block_id.hex()[:8]} of height {self.height}, which this"
-        self._desk.emit(Halt(reason=f"{text} node finds invalid: {reason} (rule P28)"))
+        text = f"{text} node finds invalid: {reason} (rule P28)"
+        self._desk.emit(fx.Halt(reason=text, is_lasting=True))
 
-    def _catch_up(self, received: BlocksReceived) -> None:
+    def _catch_up(self, received: fx.BlocksReceived) -> None:
         """Rule P80: commit decided blocks, each checked like one that was voted on here."""
         desk = self._desk
         has_moved = False
@@ -306,7 +292,7 @@ class Engine:
 
     def _hear(self, event: PeerInput) -> None:
         """Hand a peer's input to the height that it is about."""
-        if isinstance(event, EntryProofReceived):
+        if isinstance(event, fx.EntryProofReceived):
             self._hear_entry_proof(event)
         else:
             self._hear_statement(event)
@@ -315,7 +301,7 @@ class Engine:
         desk = self._desk
         signed = signed_of(event)
         desk.take_own(signed)
-        if isinstance(event, UpdateReceived | UpdateHeld):
+        if isinstance(event, fx.UpdateReceived | fx.UpdateHeld):
             event = self._trainers.note(event, height=desk.height)
         height = signed.statement.height
         if height == desk.height and self._height is not None:
@@ -323,10 +309,10 @@ class Engine:
         elif height > desk.height:
             self._sync.heard(signed.signer, height - 1)
             self._later.keep(event, signed.signer, is_next=height == desk.height + 1)
-        elif isinstance(event, VoteReceived) and height < desk.height:
+        elif isinstance(event, fx.VoteReceived) and height < desk.height:
             self._past.hear_vote(event.vote.signed)
 
-    def _hear_entry_proof(self, event: EntryProofReceived) -> None:
+    def _hear_entry_proof(self, event: fx.EntryProofReceived) -> None:
         votes = [each.signed for each in event.votes]
         for each in votes:
             self._desk.take_own(each)
@@ -343,13 +329,13 @@ class Engine:
         elif certificate.height == self._desk.height - 1:
             self._past.hear_certificate(certificate)
 
-    def _take_result(self, result: UpdateTrained | BlockBuilt | BlockChecked) -> None:
+    def _take_result(self, result: fx.UpdateTrained | fx.BlockBuilt | fx.BlockChecked) -> None:
         """Take what the host worked out."""
-        if isinstance(result, UpdateTrained):
+        if isinstance(result, fx.UpdateTrained):
             own = self._training.trained(result)
             if own is not None and self._height is not None:
                 self._height.hear_update(own, is_held=True)
-        elif isinstance(result, BlockChecked):
+        elif isinstance(result, fx.BlockChecked):
             is_tip = result.block_id == self._desk.state.tip_id
             if is_tip and not result.is_valid:
                 self._halt_at_invalid(result.block_id, result.reason)
@@ -358,9 +344,9 @@ class Engine:
         elif self._height is not None and result.height == self.height:
             self._height.built(result)
 
-    def _hear_for_a_block(self, event: EvidenceReceived | MetricsReceived | Evaluated) -> None:
+    def _hear_for_a_block(self, event: fx.EvidenceReceived | MetricsReceived | Evaluated) -> None:
         """Keep what the next block may carry, whatever height it is about (rules P16, P45)."""
-        if isinstance(event, EvidenceReceived):
+        if isinstance(event, fx.EvidenceReceived):
             self._desk.hear_evidence(event.evidence)
             return
         if isinstance(event, Evaluated):
@@ -372,14 +358,14 @@ class Engine:
         if self._height is not None:
             self._height.hear_metrics()
 
-    def _time_out(self, timer: Timer) -> None:
-        if timer.kind is TimerKind.REBROADCAST:
+    def _time_out(self, timer: fx.Timer) -> None:
+        if timer.kind is fx.TimerKind.REBROADCAST:
             self._rebroadcast()
-        elif timer.kind is TimerKind.ASK:
+        elif timer.kind is fx.TimerKind.ASK:
             self._asking.timeout()
         elif timer.height != self.height:
             return
-        elif timer.kind is TimerKind.FETCH and timer.view == 0:
+        elif timer.kind is fx.TimerKind.FETCH and timer.view == 0:
             self._sync.timeout()
         elif self._height is not None:
             self._height.timeout(timer)

@@ -1,6 +1,7 @@
 """What concerns decided heights: late votes, and answers to those who are behind (P33-P40)."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 from consensus.desk import Desk
@@ -12,7 +13,7 @@ from consensus.votes import votes_of
 from ledger.certificates import check_certificate, merge_votes
 from ledger.errors import CertificateError
 from ledger.keys import Signed
-from ledger.records import QuorumCertificate, Vote
+from ledger.records import Phase, QuorumCertificate, Vote
 
 CERTIFICATES_PER_PERIOD: Final = 8
 """Votes of decided heights answered per member and rebroadcast period."""
@@ -29,6 +30,8 @@ class Past:
         self._proposals_answered = Answered()
         self._certificates: dict[int, set[int]] = {}
         self._answers: Counter[int] = Counter()
+        self._decided = 0
+        self._known: set[tuple[int, Phase]] = set()
 
     def begin_period(self) -> None:
         """Allow the same answers again: those who ask again did not get them."""
@@ -48,18 +51,38 @@ class Past:
         desk.publish(VoteMessage(vote=signed, reason=""))
         return merge_votes(certificate, (signed,), validators)
 
+    def decided(self, height: int, votes: Iterable[Signed[Vote]]) -> None:
+        """Remember which votes of the deciding view came before the decision of a height here."""
+        self._decided = height
+        self._known = {(vote.signer, vote.statement.phase) for vote in votes}
+
     def hear_vote(self, vote: Signed[Vote]) -> None:
-        """Merge a late COMMIT of the last block; answer with the certificate (P35, P40)."""
+        """Merge a late COMMIT of the last block; answer those who lag behind (rules P35, P40)."""
         statement = vote.statement
         validators = self._desk.state.previous_validators
         tip = self._desk.tip_certificate
         if tip is not None and tip.vote == statement:
             self._desk.tip_certificate = merge_votes(tip, (vote,), validators)
+        if self._is_on_its_way(vote):
+            return
         heights = self._certificates.setdefault(vote.signer, set())
         is_first = statement.height not in heights and len(heights) < CERTIFICATES_PER_PERIOD
         if is_first and statement.height > 0 and vote.signer != self._desk.member:
             heights.add(statement.height)
             self._desk.emit(AnswerCertificate(member=vote.signer, height=statement.height))
+
+    def _is_on_its_way(self, vote: Signed[Vote]) -> bool:
+        """Whether a vote came in the deciding view, for the first time: its sender need not lag.
+
+        It decides by the same votes a moment later. If it does not, it says its vote again.
+        """
+        statement, tip = vote.statement, self._desk.tip_certificate
+        if tip is None or (statement.height, statement.view) != (self._decided, tip.view):
+            return False
+        key = vote.signer, statement.phase
+        is_first = key not in self._known
+        self._known.add(key)
+        return is_first
 
     def hear_certificate(self, certificate: QuorumCertificate) -> None:
         """Merge the COMMITs of another node's certificate of the last block (rule P40)."""

@@ -17,8 +17,10 @@ from fednode.clock import Clock
 from fednode.events import EventSink
 from fednode.exchange import BodyExchange, ExchangeParts
 from fednode.founding.membership import Membership
+from fednode.halted import Halted
 from fednode.inbox import MessageInbox
 from fednode.journal import Journal
+from fednode.keeping import BodyKeeper
 from fednode.key_exchange import KeyExchange, KeyExchangeParts
 from fednode.node import Node, NodeParts
 from fednode.outbox import Outbox
@@ -41,6 +43,7 @@ from ledger.lock import FolderLock
 from ledger.store import DATABASE_NAME, Ledger
 
 BLOBS_NAME: Final = "blobs"
+PULL_COUNTERS: Final = "pulls"
 CONTRADICTIONS_NAME: Final = "contradictions.jsonl"
 
 
@@ -66,6 +69,8 @@ class Storage:
         """Lock the folder and open or make what is in it."""
         with ExitStack() as stack:
             stack.enter_context(FolderLock(self.folder))
+            self.halted = Halted(self.folder)
+            self.halted.check()
             self.blobs = Blobs(self.folder / BLOBS_NAME)
             self.blobs.put(self._initial_model)
             is_new = not (self.folder / DATABASE_NAME).exists()
@@ -117,6 +122,7 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
         sign=signer.sign_request,
         can_read=keys.can_read,
         clock=around.clock,
+        first_counter=storage.ledger.first_counter(PULL_COUNTERS, around.clock.now_ms()),
         counters=counters,
         receiver_limits=ReceiverLimits(body_bytes=contract.limits.body_bytes_max),
         pull_limits=PullLimits(),
@@ -139,21 +145,18 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
         exchange=BodyExchange(exchange_parts),
         sender=sender,
         trainer=around.trainer,
-        keep_heights=around.keep_heights,
+        keeper=_keeper(storage, around.keep_heights),
         journal=around.journal,
     )
+    keyring = Keyring(membership.network_key)
+    inbox = MessageInbox(roster=roster, keyring=keyring, sender_keys=keys, counters=counters)
     return Node(
         NodeParts(
             engine=_engine(membership, storage, signer),
             ledger=storage.ledger,
             roster=roster,
             line=line,
-            inbox=MessageInbox(
-                roster=roster,
-                keyring=Keyring(membership.network_key),
-                sender_keys=keys,
-                counters=counters,
-            ),
+            inbox=inbox,
             outbox=key_parts.outbox,
             key_exchange=KeyExchange(key_parts),
             exchange=household.exchange,
@@ -161,6 +164,7 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
             chores=Chores(household),
             clock=around.clock,
             journal=around.journal,
+            halted=storage.halted,
         )
     )
 
@@ -206,5 +210,12 @@ def _engine(membership: Membership, storage: Storage, signer: Signer) -> Engine:
         signer=signer,
         scheme=ED25519,
         proposals=ledger.load_proposals(ledger.head + 1),
+        evidence=ledger.load_evidence(),
         lost_updates=[each for each in own if not storage.blobs.has(each)],
     )
+
+
+def _keeper(storage: Storage, keep_heights: int) -> BodyKeeper:
+    keeper, head = BodyKeeper(storage.blobs, keep_heights), storage.ledger.head
+    keeper.resume(storage.ledger.blocks(max(1, head - keep_heights), head), head)
+    return keeper

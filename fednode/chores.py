@@ -6,7 +6,6 @@ no open height needs any more is cancelled when a block is committed.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from fednode.blockwork import (
 )
 from fednode.exchange import BodyExchange, BodyForgottenError, Wanted
 from fednode.journal import Journal
+from fednode.keeping import BodyKeeper
 from fednode.kept_bodies import KeptBodies
 from fednode.own_evaluation import OwnEvaluation, OwnEvaluationParts, SiteProcess
 from fednode.own_training import OwnTraining, OwnTrainingParts
@@ -75,7 +75,7 @@ class Household:
     exchange: BodyExchange
     sender: BodySender
     trainer: SiteProcess | None
-    keep_heights: int
+    keeper: BodyKeeper
     journal: Journal
 
 
@@ -93,7 +93,6 @@ class Chores:
         self._pushed: set[bytes] = set()
         self._results: dict[tuple[int, tuple[bytes, ...]], asyncio.Task[Results]] = {}
         self._kept_bodies = KeptBodies()
-        self._kept: deque[tuple[int, tuple[bytes, ...]]] = deque()
         self._turn = asyncio.Lock()
         self._training = self._make_training(household.trainer)
         self._evaluation = self._make_evaluation(household.trainer)
@@ -141,6 +140,8 @@ class Chores:
         that comes too late is a sign of life without a body (rule P11): neither is pushed.
         """
         is_own = update.trainer == self._home.member
+        if is_own:
+            self._home.keeper.note(update.height, update.update_id)
         if is_own and update.height > self._height and update.update_id not in self._pushed:
             self._pushed = {update.update_id}
             _ = self._spawn(self._push(update), "push update")
@@ -160,7 +161,7 @@ class Chores:
             self._model_task.cancel()
         holders = signers(certificate, state.previous_validators)
         self._model_task = self._spawn(self._settle_models(state, holders), "fetch models")
-        self._prune(block, state)
+        self._home.keeper.prune(block, state)
 
     async def _push(self, update: UpdateHeader) -> None:
         if await self._home.sender.push(update.update_id):
@@ -177,6 +178,7 @@ class Chores:
             )
             return
         self._kept_bodies.add(header.height, header.update_id, body)
+        home.keeper.note(header.height, header.update_id)
         self._feed(fx.UpdateHeld(update=update))
 
     async def _build(self, work: fx.BuildBlock, state: State) -> None:
@@ -248,6 +250,7 @@ class Chores:
             wanted.append(self._wanted_update(update.statement, holders, is_pushed=False))
         results = await self._with_bodies(wanted, partial(self._aggregate, state, counted))
         home.exchange.note_stored(results.model_id)
+        home.keeper.note(state.height + 1, results.model_id)
         return results
 
     async def _aggregate(self, state: State, counted: Weighted) -> Results:
@@ -350,21 +353,6 @@ class Chores:
             responders=tuple(dict.fromkeys((header.trainer, *holders))),
             is_pushed=is_pushed,
         )
-
-    def _prune(self, block: Block, state: State) -> None:
-        """Rule P53: bodies go by policy, never a model that is current, best or under judgement."""
-        if not self._home.keep_heights:
-            return
-        ids = [update.statement.update_id for update in block.updates]
-        self._kept.append((block.header.height, (*ids, block.header.results.model_id)))
-        judged = (each.model_id for each in state.judged)
-        needed = {state.model_id, state.best.model_id, *judged}
-        for _, kept in list(self._kept)[-self._home.keep_heights :]:
-            needed.update(kept)
-        while self._kept and self._kept[0][0] <= block.header.height - self._home.keep_heights:
-            for body in self._kept.popleft()[1]:
-                if body not in needed:
-                    self._home.blobs.discard(body)
 
     def _begin(self, work: Work, name: str, last_height: int) -> None:
         task = self._spawn(_unless_forgotten(work), name)

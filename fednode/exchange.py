@@ -60,6 +60,7 @@ class ExchangeParts:
         sign: Signs a request of this member.
         can_read: Whether answers of a member would open here (rule P90).
         clock: Monotonic time for waits.
+        first_counter: Above every counter of a request in earlier runs.
         counters: Where refused packets and requests are counted.
         receiver_limits: Bounds on incomplete bodies.
         pull_limits: Waits and sizes of pull requests.
@@ -70,6 +71,7 @@ class ExchangeParts:
     sign: Callable[[PullRequest], Signed[PullRequest]]
     can_read: Callable[[int], bool]
     clock: Clock
+    first_counter: int
     counters: Counters
     receiver_limits: ReceiverLimits
     pull_limits: PullLimits
@@ -87,7 +89,7 @@ class BodyExchange:
         self._planner = PullPlanner(
             own_member=parts.line.own,
             limits=parts.pull_limits,
-            first_counter=parts.clock.now_ms(),
+            first_counter=parts.first_counter,
             can_read=parts.can_read,
         )
         self._wanted: dict[bytes, Wanted] = {}

@@ -23,6 +23,7 @@ from fednode.chores import Chores
 from fednode.clock import Clock
 from fednode.errors import NodeError
 from fednode.exchange import BodyExchange
+from fednode.halted import Halted
 from fednode.inbox import ArrivedPacket, KeyNews, MessageInbox
 from fednode.journal import Journal
 from fednode.key_exchange import KeyExchange
@@ -58,6 +59,7 @@ class NodeParts:
         chores: Trains, builds, checks, fetches: everything that takes time.
         clock: Wall-clock time for the engine.
         journal: Tells people and programs what happens.
+        halted: Keeps why the node stopped for good.
     """
 
     engine: Engine
@@ -72,6 +74,7 @@ class NodeParts:
     chores: Chores
     clock: Clock
     journal: Journal
+    halted: Halted
 
 
 class Node:
@@ -125,7 +128,7 @@ class Node:
 
     def _carry_out(self, effect: fx.Effect) -> None:
         match effect:
-            case fx.Persist() | fx.SaveProposal() | fx.CommitBlock():
+            case fx.Persist() | fx.SaveProposal() | fx.SaveEvidence() | fx.CommitBlock():
                 self._store(effect)
             case fx.Publish() | fx.Send() | fx.AnswerBlocks() | fx.AnswerCertificate():
                 self._tell(effect)
@@ -135,17 +138,19 @@ class Node:
                 self._parts.chores.begin(effect, self._engine.state)
             case fx.ReportContradiction() | fx.Notice() | fx.Progress():
                 self._parts.journal.note(effect)
-            case fx.Halt(reason=reason):
-                raise NodeError(reason)
+            case fx.Halt(reason=reason, is_lasting=is_lasting):
+                raise NodeError(self._parts.halted.keep(reason) if is_lasting else reason)
             case _:
                 assert_never(effect)
 
-    def _store(self, effect: fx.Persist | fx.SaveProposal | fx.CommitBlock) -> None:
+    def _store(self, effect: fx.Stored) -> None:
         match effect:
             case fx.Persist(record=record):
                 self._parts.ledger.save_record(encode(record))
             case fx.SaveProposal(proposal=proposal, block=block):
                 self._parts.ledger.save_proposal(proposal, block)
+            case fx.SaveEvidence(member=member, evidence=evidence):
+                self._parts.ledger.save_evidence(member, evidence)
             case fx.CommitBlock(block=block, certificate=certificate, state=state):
                 self._parts.ledger.append(block, certificate, state)
                 self._parts.roster.follow(state)
@@ -184,6 +189,10 @@ class Node:
             if self._parts.outbox.fits(answer):
                 self._parts.outbox.send(member, answer)
                 return
+            if len(blocks) == 1:
+                text = f"height={height} member={member}: cannot send this block: it is above the"
+                text += " packet limit of the broker: raise that limit"
+                self._parts.journal.note(fx.Notice(is_error=True, text=text))
             blocks = blocks[: len(blocks) // 2]
 
     def _on_timer(self, timer: fx.Timer) -> None:
@@ -223,13 +232,7 @@ class Node:
         async for event in self._parts.line.transport.events():
             self._parts.journal.connection(event)
             if isinstance(event, Connected) and event.is_reconnect and event.lane is Lane.CONTROL:
-                # What was sent meanwhile is lost: say it all again (rule P91).
-                timer = fx.Timer(
-                    kind=fx.TimerKind.REBROADCAST,
-                    height=self._engine.height,
-                    view=self._engine.view,
-                )
-                self.feed(fx.TimerFired(timer=timer))
+                self.feed(fx.Reconnected())
 
     def _background(self, work: Coroutine[object, object, None], name: str) -> None:
         _ = self._spawn(work, name)

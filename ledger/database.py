@@ -40,6 +40,7 @@ CREATE TABLE record (
 CREATE TABLE proposals (
     height INTEGER, view INTEGER, block_id BLOB, proposal BLOB NOT NULL, block BLOB NOT NULL,
     PRIMARY KEY (height, view, block_id));
+CREATE TABLE evidence (member INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 PRAGMA application_id={APPLICATION_ID};
 PRAGMA user_version={SCHEMA_VERSION};

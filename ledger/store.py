@@ -10,10 +10,11 @@ through their own `Ledger.open(folder, read_only=True)`, also while a node appen
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from ledger import database
 from ledger.database import STATES_KEPT, storage_errors
@@ -21,11 +22,23 @@ from ledger.encoding import decode, encode, encode_as
 from ledger.errors import DecodeError, StorageError
 from ledger.genesis import Contract, Genesis, chain_id
 from ledger.keys import Signed
-from ledger.records import Block, Proposal, QuorumCertificate, SignedProposal, block_id
+from ledger.records import Block, Evidence, Proposal, QuorumCertificate, SignedProposal, block_id
 from ledger.state import State, initial_state
 
 DATABASE_NAME = "ledger.db"
+COUNTERS_PER_RUN = 2**32
+"""More than one run of a node counts."""
 RecordT = TypeVar("RecordT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceNote:
+    """Evidence by itself, as the ledger stores it while it waits for a block."""
+
+    evidence: Evidence
+
+
+DECODABLE: Final[tuple[object, ...]] = (EvidenceNote,)
 
 
 class Ledger:
@@ -234,15 +247,35 @@ class Ledger:
             for signed, block in rows
         )
 
-    def next_counter(self, name: str) -> int:
-        """Count the calls with one name, durably: 1, 2, ..., never a number twice."""
+    def first_counter(self, name: str, clock_ms: int) -> int:
+        """Return where counters of one name begin in this run, above all of earlier runs; durably.
+
+        The clock, which also goes on when the folder is lost, unless it was set back: then
+        `COUNTERS_PER_RUN` beyond where the last run began.
+        """
         with self._transaction() as connection:
             row: tuple[int] = connection.execute(
-                "INSERT INTO counters VALUES (?, 1)"
-                " ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",
-                (name,),
+                "INSERT INTO counters VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE"
+                " SET value = CASE WHEN ?2 > value THEN ?2 ELSE value + ?3 END RETURNING value",
+                (name, clock_ms, COUNTERS_PER_RUN),
             ).fetchone()
         return row[0]
+
+    # --- Evidence -------------------------------------------------------------------------------
+
+    def save_evidence(self, member: int, evidence: Evidence) -> None:
+        """Store evidence against a member until a block carries it; the newest replaces others."""
+        row = (member, encode(EvidenceNote(evidence=evidence)))
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO evidence VALUES (?, ?)", row)
+
+    def load_evidence(self) -> tuple[Evidence, ...]:
+        """Return what `save_evidence` stored, by member; also what a block carries by now."""
+        with storage_errors(self._path):
+            rows: list[tuple[bytes]] = self._connection.execute(
+                "SELECT data FROM evidence ORDER BY member"
+            ).fetchall()
+        return tuple(self._decode(EvidenceNote, data).evidence for (data,) in rows)
 
     # --- Rows -----------------------------------------------------------------------------------
 

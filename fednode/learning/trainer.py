@@ -193,11 +193,16 @@ class TrainerProcess:
                 reply.set_exception(TrainerError(text))
 
     def _settle(self, header: dict[str, Any], body: bytes) -> None:
-        reply = self._pending.get(header["id"])
+        number, kind = header.get("id"), header.get("error")
+        if number is None or (kind is not None and kind not in _ERRORS):
+            raise TrainerError(
+                f"expected an answer with an id and a known kind of error, got {header}"
+            )
+        reply = self._pending.get(number)
         if reply is None or reply.done():
             return  # its caller was cancelled
-        if "error" in header:
-            reply.set_exception(_ERRORS[header["error"]](header["message"]))
+        if kind is not None:
+            reply.set_exception(_ERRORS[kind](str(header.get("message", ""))))
         else:
             reply.set_result((header, body))
 

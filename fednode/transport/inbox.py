@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from fednode.transport.base import ConnectionEvent, Lane, Packet
+from fednode.transport.errors import TransportError
 
 EVENTS_MAX = 256
 
@@ -48,6 +49,7 @@ class Inbox:
         self._packet_came = asyncio.Event()
         self._event_came = asyncio.Event()
         self._is_closed = False
+        self._failure: TransportError | None = None
 
     def put(self, packet: Packet) -> bool:
         """Queue a packet; return False if it was dropped for want of room."""
@@ -65,6 +67,11 @@ class Inbox:
     def put_event(self, event: ConnectionEvent) -> None:
         """Queue an event; of more than `EVENTS_MAX` only the newest are kept."""
         self._events.append(event)
+        self._event_came.set()
+
+    def fail(self, failure: TransportError) -> None:
+        """Let `events` raise: a lane ended by a fault of this program, and nobody restarts it."""
+        self._failure = failure
         self._event_came.set()
 
     def dropped(self, lane: Lane) -> int:
@@ -92,6 +99,8 @@ class Inbox:
     async def events(self) -> AsyncIterator[ConnectionEvent]:
         """Yield events in order until `close`."""
         while True:
+            if self._failure is not None:
+                raise self._failure
             if self._events:
                 yield self._events.popleft()
             elif self._is_closed:

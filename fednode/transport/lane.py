@@ -84,6 +84,7 @@ class MqttLane:
             TransportError: If the time ran out and the settings do not say to keep trying.
         """
         self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(self._on_end)
         try:
             async with asyncio.timeout(self._settings.first_connect_ms / 1000):
                 await asyncio.shield(self._first)
@@ -97,7 +98,7 @@ class MqttLane:
         self._closing.set()
         self._cancel_pending()
         if self._task is not None:
-            await self._task
+            await asyncio.wait((self._task,))
         if self._first.done() and not self._first.cancelled():
             self._first.exception()
 
@@ -193,6 +194,18 @@ class MqttLane:
                 self._note(error)
             await self._pause(backoff_ms(attempt, self._share()))
             attempt += 1
+
+    def _on_end(self, task: asyncio.Task[None]) -> None:
+        """Stop the node when the lane ended by what nobody foresaw (rule P93)."""
+        if task.cancelled() or task.exception() is None:
+            return
+        failure = TransportError(
+            f"lane={self._options.lane.value}: internal error: {task.exception()!r}: report it"
+        )
+        logger.error("internal error", exc_info=task.exception())
+        if not self._first.done():
+            self._first.set_exception(failure)
+        self._inbox.fail(failure)
 
     def _note(self, error: TransportError) -> None:
         self._last_error = error

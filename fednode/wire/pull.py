@@ -96,7 +96,7 @@ class PullPlanner:
     Args:
         own_member: This node's number; it never asks itself.
         limits: Waits and sizes.
-        first_counter: Above every counter used before a restart; milliseconds of the wall clock do.
+        first_counter: Above every counter used before a restart (`Ledger.first_counter`).
         can_read: Whether a member's keys are here; what others send does not open (rule P90).
     """
 

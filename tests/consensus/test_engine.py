@@ -8,6 +8,8 @@ from consensus.effects import (
     BlockBuilt,
     Persist,
     ProposalReceived,
+    Reconnected,
+    Started,
     Timer,
     TimerFired,
     TimerKind,
@@ -20,6 +22,7 @@ from consensus.record import INITIAL_RECORD, Step
 from ledger.certificates import signers
 from ledger.records import NIL, block_id
 from tests.support.consensus.bench import (
+    ASKS,
     COMMIT,
     NOW_MS,
     PREPARE,
@@ -215,6 +218,46 @@ def test_a_vote_for_a_decided_height_is_answered_with_its_certificate_once_a_per
     assert first == third == (f"answer certificate to {one} of 3",)
     assert second == ()
     assert sum(map(len, many)) == CERTIFICATES_PER_PERIOD - 1
+
+
+def test_a_vote_that_was_on_its_way_is_answered_only_when_it_is_said_again() -> None:
+    """Rule P35: its sender decides by the same votes a moment later, unless it lost some."""
+    bench = started()
+    a = bench.block("A")
+    one, two, three = bench.others
+    bench.propose_and_check(a)
+    for member in (one, two):
+        bench.vote(member, PREPARE, 0, block_id(a.header))
+        bench.vote(member, COMMIT, 0, block_id(a.header))
+    assert bench.engine.height == 2
+
+    late = [bench.vote(three, phase, 0, block_id(a.header)) for phase in (PREPARE, COMMIT)]
+    again = bench.vote(three, COMMIT, 0, block_id(a.header))
+    known = bench.vote(one, PREPARE, 0, block_id(a.header))
+    lagging = bench.vote(two, PREPARE, 1, NIL)
+
+    assert late == [(), ()]
+    assert again == (f"answer certificate to {three} of 1",)
+    assert known == (f"answer certificate to {one} of 1",)
+    assert lagging == (f"answer certificate to {two} of 1",)
+
+
+def test_after_a_reconnect_everything_is_said_again_at_once() -> None:
+    """Rule P91: what was sent meanwhile is lost."""
+    bench = started()
+    bench.hold(bench.member)
+    bench.fire(TimerKind.COLLECT)
+
+    lines = bench.step(Reconnected())
+
+    assert lines == ("STATUS 0", "UPDATE 1", "HAVE 1")
+
+
+def test_who_still_waits_for_answers_asks_again_after_a_reconnect() -> None:
+    bench = Bench()
+    bench.step(Started())
+
+    assert ASKS in bench.step(Reconnected())
 
 
 def test_late_commits_join_the_last_certificate_until_the_proposal() -> None:

@@ -11,6 +11,7 @@ from consensus.effects import (
     Halt,
     Notice,
     Publish,
+    SaveEvidence,
     TimerKind,
 )
 from consensus.messages import EvidenceMessage, ProposalMessage
@@ -273,3 +274,19 @@ def test_a_block_whose_evidence_was_taken_out_on_the_way_is_refused() -> None:
         verify_message(
             message, contract=bench.contract, chain_id=bench.state.chain_id, scheme=STUB_SCHEME
         )
+
+
+def test_evidence_is_durable_before_it_is_said_and_survives_a_restart() -> None:
+    bench = started(leads=0)
+    evidence = proof(bench.chain, bench.others[0])
+    bench.vote(bench.others[1], PREPARE, 0, bytes([1]) * 32)
+    bench.vote(bench.others[1], PREPARE, 0, bytes([2]) * 32)
+    kinds = [type(each) for each in bench.effects]
+    hear(bench, evidence)
+
+    bench.restart()
+    let_build(bench)
+
+    assert kinds.index(SaveEvidence) < kinds.index(Publish)
+    assert evidence in built(bench)
+    assert len(built(bench)) == 2

@@ -11,7 +11,7 @@ from unittest import mock
 
 from typing_extensions import override
 
-from consensus.effects import CommitBlock, Persist, SaveProposal
+from consensus.effects import Stored
 from ledger import database
 from ledger.errors import StorageError
 from ledger.genesis import Contract
@@ -72,7 +72,7 @@ class PowerNode(Node):
     """The victim ends where its disk fails; the others are as ever."""
 
     @override
-    def store(self, effect: Persist | SaveProposal | CommitBlock) -> None:
+    def store(self, effect: Stored) -> None:
         try:
             super().store(effect)
         except StorageError:

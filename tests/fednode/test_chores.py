@@ -13,6 +13,7 @@ from fednode.chores import Chores, Household
 from fednode.clock import SystemClock
 from fednode.exchange import BodyExchange, ExchangeParts
 from fednode.journal import Journal
+from fednode.keeping import BodyKeeper
 from fednode.roster import Roster
 from fednode.sending import BodySender
 from fednode.transport.memory import MemoryHub, MemoryTransport
@@ -59,6 +60,7 @@ class House:
             sign=lambda request: sign(request, KEYS[OWN], signer=OWN, chain_id=CHAIN),
             can_read=range(4).__contains__,
             clock=clock,
+            first_counter=0,
             counters=counters,
             receiver_limits=ReceiverLimits(),
             pull_limits=PullLimits(),
@@ -76,7 +78,7 @@ class House:
                 counters=counters,
             ),
             trainer=None,
-            keep_heights=0,
+            keeper=BodyKeeper(self.blobs, 0),
             journal=Journal(events=self.watch, contradictions=folder / "contradictions"),
         )
         self.chores = Chores(household)

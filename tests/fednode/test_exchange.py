@@ -84,6 +84,7 @@ def exchange(
         sign=signed,
         can_read=range(4).__contains__,
         clock=clock or SetClock(),
+        first_counter=0,
         counters=Counters(),
         receiver_limits=ReceiverLimits(),
         pull_limits=PullLimits(),

@@ -13,7 +13,8 @@ from ledger.errors import StorageError
 from ledger.keys import Signed, sign
 from ledger.records import FRESH, Block, Proposal, block_id
 from ledger.state import initial_state
-from ledger.store import DATABASE_NAME, Ledger
+from ledger.store import COUNTERS_PER_RUN, DATABASE_NAME, Ledger
+from tests.support.evidence import proof
 from tests.support.ledger import Chain, stub_chain
 from tests.support.store import append, filled, genesis_of
 
@@ -178,12 +179,29 @@ def test_proposals_are_kept_until_their_height_is_decided(tmp_path: Path) -> Non
         assert ledger.load_proposals(2) == ()
 
 
-def test_a_counter_never_gives_a_number_twice(tmp_path: Path) -> None:
+def test_counters_of_a_run_begin_above_those_of_earlier_runs_whatever_the_clock_says(
+    tmp_path: Path,
+) -> None:
     with Ledger.create(tmp_path, genesis_of(stub_chain(0))) as ledger:
-        assert [ledger.next_counter("status"), ledger.next_counter("status")] == [1, 2]
+        first = ledger.first_counter("pulls", 5_000)
 
     with Ledger.open(tmp_path) as ledger:
-        assert [ledger.next_counter("request"), ledger.next_counter("status")] == [1, 3]
+        later, set_back, again = (ledger.first_counter("pulls", ms) for ms in (9_000, 100, 9_000))
+        other = ledger.first_counter("others", 7)
+
+    assert (first, later, other) == (5_000, 9_000, 7)
+    assert (set_back, again) == (9_000 + COUNTERS_PER_RUN, 9_000 + 2 * COUNTERS_PER_RUN)
+
+
+def test_evidence_that_waits_for_a_block_survives_a_restart(tmp_path: Path) -> None:
+    chain = stub_chain(2)
+    older, newer = (proof(chain, 1, height=height) for height in (1, 2))
+    with Ledger.create(tmp_path, genesis_of(chain)) as ledger:
+        for member, evidence in ((1, older), (2, proof(chain, 2)), (1, newer)):
+            ledger.save_evidence(member, evidence)
+
+    with Ledger.open(tmp_path) as ledger:
+        assert ledger.load_evidence() == (newer, proof(chain, 2))
 
 
 def test_an_inspector_reads_along_while_the_node_appends(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from consensus.record import INITIAL_RECORD, SafetyRecord
 from ledger.encoding import decode, encode
 from ledger.genesis import Contract
 from ledger.keys import Signed
-from ledger.records import Block, Proposal, QuorumCertificate
+from ledger.records import Block, Evidence, Proposal, QuorumCertificate
 from ledger.state import State, initial_state
 from ledger.store import Ledger
 from tests.simulation.contracts import sign_genesis
@@ -29,6 +29,8 @@ class Disk(Protocol):
     def load_record(self) -> SafetyRecord: ...
     def save_proposal(self, proposal: Signed[Proposal], block: Block) -> None: ...
     def proposals(self, height: int) -> tuple[SavedProposal, ...]: ...
+    def save_evidence(self, member: int, evidence: Evidence) -> None: ...
+    def evidence(self) -> tuple[Evidence, ...]: ...
     def append(self, block: Block, certificate: QuorumCertificate, state: State) -> None: ...
     def block_at(self, height: int) -> Block: ...
     def certificate_at(self, height: int) -> QuorumCertificate | None: ...
@@ -46,6 +48,7 @@ class MemoryDisk:
         self._proposals: list[SavedProposal] = []
         self._blocks: list[Block] = []
         self._certificates: list[QuorumCertificate] = []
+        self._evidence: dict[int, Evidence] = {}
         self._state = initial_state(contract)
 
     @property
@@ -70,10 +73,17 @@ class MemoryDisk:
             )
         )
 
+    def save_evidence(self, member: int, evidence: Evidence) -> None:
+        self._evidence[member] = evidence
+
+    def evidence(self) -> tuple[Evidence, ...]:
+        return tuple(self._evidence.values())
+
     def copied(self) -> "MemoryDisk":
         """A copy of everything, as a backup makes it."""
         copied = copy(self)
         copied.bodies, copied.pushed = set(self.bodies), set(self.pushed)
+        copied._evidence = dict(self._evidence)
         copied._proposals = list(self._proposals)
         copied._blocks = list(self._blocks)
         copied._certificates = list(self._certificates)
@@ -130,6 +140,12 @@ class StoreDisk:
 
     def proposals(self, height: int) -> tuple[SavedProposal, ...]:
         return self._ledger.load_proposals(height)
+
+    def save_evidence(self, member: int, evidence: Evidence) -> None:
+        self._ledger.save_evidence(member, evidence)
+
+    def evidence(self) -> tuple[Evidence, ...]:
+        return self._ledger.load_evidence()
 
     def append(self, block: Block, certificate: QuorumCertificate, state: State) -> None:
         self._ledger.append(block, certificate, state)

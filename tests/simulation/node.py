@@ -23,10 +23,12 @@ from consensus.effects import (
     Progress,
     Publish,
     ReportContradiction,
+    SaveEvidence,
     SaveProposal,
     Send,
     SetTimer,
     Started,
+    Stored,
     Timer,
     TimerFired,
     Train,
@@ -83,8 +85,6 @@ class Node:
         self.is_gone = False
         self.has_lost_state = False
 
-    # --- life -----------------------------------------------------------------------------------
-
     @property
     def height(self) -> int:
         """Height of the last block on the disk."""
@@ -116,6 +116,7 @@ class Node:
             signer=signer,
             scheme=self.world.scheme,
             proposals=self.disk.proposals(state.height + 1),
+            evidence=self.disk.evidence(),
         )
         self.feed(Started())
 
@@ -150,8 +151,6 @@ class Node:
         self.is_gone = True
         self.engine = None
         self.incarnation += 1
-
-    # --- inputs ---------------------------------------------------------------------------------
 
     def now_ms(self) -> int:
         """The node's own clock."""
@@ -222,13 +221,11 @@ class Node:
             self.headers.add(key)
             self.bodies.require({update_id}, lambda: self.feed(UpdateHeld(update=update)))
 
-    # --- effects --------------------------------------------------------------------------------
-
     def carry_out(self, effect: Effect) -> None:
         """Do what one effect asks for."""
         self.world.note_effect(self.member, effect)
         match effect:
-            case Persist() | SaveProposal() | CommitBlock():
+            case Persist() | SaveProposal() | SaveEvidence() | CommitBlock():
                 self.store(effect)
             case Publish() | Send() | AnswerBlocks() | AnswerCertificate():
                 self.tell(effect)
@@ -247,13 +244,15 @@ class Node:
             case _:
                 assert_never(effect)
 
-    def store(self, effect: Persist | SaveProposal | CommitBlock) -> None:
+    def store(self, effect: Stored) -> None:
         """Make something durable."""
         match effect:
             case Persist():
                 self.disk.save_record(effect.record)
             case SaveProposal():
                 self.disk.save_proposal(effect.proposal, effect.block)
+            case SaveEvidence():
+                self.disk.save_evidence(effect.member, effect.evidence)
             case CommitBlock():
                 self.world.note(f"{effect.state.height} {effect.state.tip_id.hex()}")
                 self.world.checkers.on_commit(self, effect)

@@ -360,3 +360,14 @@ def test_a_job_with_an_attack_sends_the_opposite(tmp_path: Path) -> None:
 
     assert np.abs(liar + 2 * honest).max() <= 2
     assert honest.any()
+
+
+@pytest.mark.parametrize("answer", [{"kind": "ok"}, {"id": 1, "error": "unheard of"}])
+def test_an_answer_that_names_no_question_or_an_unknown_error_is_what_ends_the_process(
+    tmp_path: Path, answer: dict[str, object]
+) -> None:
+    """Rule P93: like bytes that are no frame; who waits for the answer would wait for ever."""
+    trainer = TrainerProcess(tmp_path / "job.json")
+
+    with pytest.raises(TrainerError, match="expected an answer with an id and a known kind"):
+        trainer._settle(answer, b"")

@@ -5,7 +5,9 @@ import pytest
 from fednode.transport.base import Lane
 from fednode.transport.errors import TransportError
 from fednode.transport.inbox import Inbox, InboxLimits
+from fednode.transport.lane import LaneOptions, MqttLane
 from fednode.transport.memory import Link, MemoryHub, MemoryTransport
+from fednode.transport.settings import BrokerSettings
 from tests.fednode.transport.harness import ROOT, next_packets
 
 CONTROL = f"{ROOT}/control"
@@ -97,3 +99,36 @@ async def test_a_topic_that_no_broker_would_route_is_refused(topic: str) -> None
     async with MemoryTransport(MemoryHub(), name="alice") as alice:
         with pytest.raises(ValueError, match="expected a topic of 1 to 128 bytes"):
             await alice.publish(topic, b"vote", lane=Lane.CONTROL)
+
+
+async def test_a_failed_lane_ends_the_stream_of_events_with_its_reason() -> None:
+    """Rule P93: nobody would restart it."""
+    inbox = Inbox()
+
+    inbox.fail(TransportError("lane=bulk: internal error"))
+
+    with pytest.raises(TransportError, match="lane=bulk: internal error"):
+        await anext(inbox.events())
+
+
+async def test_a_lane_that_ends_by_what_nobody_foresaw_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inbox = Inbox()
+    lane = MqttLane(
+        BrokerSettings(url="mqtt://127.0.0.1:1"),
+        LaneOptions(lane=Lane.CONTROL, client_id="any", probe_root=None),
+        inbox=inbox,
+        token=bytes,
+    )
+
+    async def fail(_: MqttLane) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(MqttLane, "_run", fail)
+
+    with pytest.raises(TransportError, match="lane=control: internal error: ZeroDivisionError"):
+        await lane.start()
+    with pytest.raises(TransportError, match="lane=control: internal error: ZeroDivisionError"):
+        await anext(inbox.events())
+    await lane.close()

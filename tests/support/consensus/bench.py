@@ -11,6 +11,7 @@ from consensus.effects import (
     Persist,
     ProposalReceived,
     Publish,
+    SaveEvidence,
     SaveProposal,
     SetTimer,
     Started,
@@ -39,6 +40,7 @@ from ledger.records import (
     FRESH,
     NIL,
     Block,
+    Evidence,
     Phase,
     Proposal,
     QuorumCertificate,
@@ -106,6 +108,7 @@ class Bench:
         self.keys = self.chain.keys
         self.now_ms = NOW_MS
         self.record = record
+        self.evidence: dict[int, Evidence] = {}
         self.lost_updates: tuple[bytes, ...] = ()
         self.saved: list[tuple[Signed[Proposal], Block]] = list(proposals)
         self.names: dict[bytes, str] = {NIL: "nil"}
@@ -129,6 +132,7 @@ class Bench:
             signer=signer,
             scheme=STUB_SCHEME,
             proposals=tuple(self.saved),
+            evidence=tuple(self.evidence.values()),
             lost_updates=self.lost_updates,
         )
 
@@ -146,6 +150,8 @@ class Bench:
         for effect in self.effects:
             if isinstance(effect, Persist):
                 self.record = effect.record
+            elif isinstance(effect, SaveEvidence):
+                self.evidence[effect.member] = effect.evidence
             elif isinstance(effect, SaveProposal):
                 self.saved.append((effect.proposal, effect.block))
         lines = (self.shown(effect) for effect in self.effects)
