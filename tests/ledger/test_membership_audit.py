@@ -10,7 +10,7 @@ from ledger.anchors import Anchor, check_anchor, make_anchor
 from ledger.audit import audit
 from ledger.audit_report import report_data, report_lines
 from ledger.comparison import first_difference
-from ledger.deep import recompute_all
+from ledger.deep import Weighted, recompute_all
 from ledger.encoding import decode, encode
 from ledger.export import read_export
 from ledger.inspection import chain_views, state_view
@@ -199,9 +199,14 @@ def test_a_deep_audit_recomputes_each_training_round_under_its_own_terms() -> No
     made = eventful()
     rules = []
 
-    def recompute(state: State, *_: object) -> tuple[Results, bytes]:
+    def recompute(
+        state: State, weighted: Weighted, _: bytes, __: tuple[bytes, ...]
+    ) -> tuple[Results, bytes]:
+        results = made.blocks[state.height].header.results
+        counted = [(each.trainer, each.weight) for each in results.contributions]
+        assert [(update.signer, weight) for update, weight in weighted] == counted
         rules.append(contract_in_force(made.contract, state).aggregation.rule_id)
-        return made.blocks[state.height].header.results, b""
+        return results, b""
 
     outcome = recompute_all(made.contract, made.blocks, lambda _: b"", recompute)
 
