@@ -24,7 +24,7 @@ from ledger.genesis import Contract, chain_id
 from ledger.inclusion import opens_for_feedback, staleness
 from ledger.keys import SignatureScheme, Signed
 from ledger.powers import ValidatorSet, cap_budget
-from ledger.records import Block, BlockHeader, Phase, QuorumCertificate, block_id
+from ledger.records import Block, BlockHeader, Phase, QuorumCertificate, Vote, block_id
 from ledger.state import State, apply, initial_state, state_root
 from ledger.validity import check_block
 from tests.simulation.aggregate import recomputes
@@ -33,6 +33,7 @@ from tests.simulation.contracts import EPOCH_MS
 from tests.simulation.discipline import Discipline, Said
 from tests.simulation.feedback import FeedbackChecker
 from tests.simulation.packets import ViolationError
+from tests.simulation.second_opinion import judge_block, judge_durable, judge_quorum
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -68,6 +69,7 @@ class Checkers:
         self._honest_blocks = 0
         self.decided_ms: dict[int, int] = {}
         self._checked: set[QuorumCertificate] = set()
+        self._blocks: dict[bytes, Block] = {}
         self._discipline = Discipline(self._honest, self.validators_of)
         self._feedback = FeedbackChecker(contract, self._honest)
 
@@ -78,9 +80,11 @@ class Checkers:
         match message:
             case VoteMessage():
                 self._on_statement(node, message.vote)
-                if message.reason.startswith("locked") and node.member in self._honest:
-                    self.lock_refusals += 1
+                if node.member in self._honest:
+                    self.lock_refusals += message.reason.startswith("locked")
+                    self._on_vote(node, message.vote.statement)
             case ProposalMessage():
+                self._blocks[message.proposal.statement.block_id] = message.block
                 self._on_proposal(node, message)
             case HaveMessage():
                 self._on_statement(node, message.have)
@@ -106,6 +110,10 @@ class Checkers:
     def _on_statement(self, node: "Node", signed: Signed[Said]) -> None:
         if signed.signer == node.member:
             self._discipline.on_statement(signed)
+
+    def _on_vote(self, node: "Node", vote: Vote) -> None:
+        if vote.height == node.height + 1:
+            judge_durable(vote, self._blocks, node.disk)
 
     def _on_certificate(self, node: "Node", certificate: QuorumCertificate) -> None:
         """An honest node's certificate holds; a liar's own votes may be known from it only."""
@@ -163,6 +171,7 @@ class Checkers:
         ):
             raise ViolationError(f"certificate of another block decides height {height}")
         self._check_certificate(certificate)
+        judge_quorum(certificate, self.validators_of(height))
         if height == len(self.states):
             self._audit(effect)
         if effect.state is not self.states[height] and effect.state != self.states[height]:
@@ -191,6 +200,7 @@ class Checkers:
             raise ViolationError(f"validity: height {block.header.height}: {findings}")
         if not recomputes(self._contract, parent, block):
             raise ViolationError(f"validity: results of height {block.header.height} are wrong")
+        judge_block(self._contract, parent, block)
         state = apply(self._contract, parent, block)
         if state_root(state) != block.header.state_root:
             raise ViolationError(f"state root of height {block.header.height} differs")
@@ -256,6 +266,8 @@ class Checkers:
             raise ViolationError(f"record: member {node.member} said what it then forgot: {effect}")
         if isinstance(effect, Progress) and node.member in self._honest and effect.view > 0:
             self.views.add((effect.height, effect.view))
+            if effect.height <= len(self.states):
+                self._discipline.check_entry(node.member, effect.height, effect.view)
 
     def check_end(self, nodes: list["Node"]) -> None:
         """Bounded buffers, and ledgers that are prefixes of one another."""

@@ -37,6 +37,8 @@ class Discipline:
         self.slots: dict[Slot, Said] = {}
         self.locks: dict[int, Vote] = {}
         self.prepares: dict[tuple[int, int, bytes], dict[int, set[int]]] = defaultdict(dict)
+        self.commits: dict[tuple[int, int], set[int]] = defaultdict(set)
+        self.newest: dict[int, dict[int, int]] = defaultdict(dict)
         self._honest = honest
         self._validators_of = validators_of
 
@@ -46,10 +48,17 @@ class Discipline:
         other.slots, other.locks = dict(self.slots), dict(self.locks)
         for where, voted in self.prepares.items():
             other.prepares[where] = {view: set(members) for view, members in voted.items()}
+        for place, members in self.commits.items():
+            other.commits[place] = set(members)
+        for height, newest in self.newest.items():
+            other.newest[height] = dict(newest)
         return other
 
     def key(self, number: Callable[[object], int]) -> tuple[object, ...]:
-        """What is remembered, as something to compare; `number` gives equal values one number."""
+        """What is remembered, as something to compare; `number` gives equal values one number.
+
+        Views and COMMITs of honest members follow from the slots.
+        """
         prepares = (
             (where, view, frozenset(members))
             for where, voted in self.prepares.items()
@@ -75,6 +84,7 @@ class Discipline:
             return
         first = self.slots.setdefault(slot_of(member, statement), statement)
         if first is statement:
+            self._note_view(member, statement)
             if isinstance(statement, Vote) and statement.block_id != NIL:
                 self._check_lock(member, statement)
         elif first != statement:
@@ -87,6 +97,28 @@ class Discipline:
             where = (certificate.height, certificate.view, certificate.block_id)
             liars = set(members) - self._honest
             self.prepares[where].setdefault(certificate.valid_view, set()).update(liars)
+
+    def check_entry(self, member: int, height: int, view: int) -> None:
+        """Rules P27, P29 and P32: who enters a view has a reason; liars may have said anything.
+
+        Raises:
+            ViolationError: If neither a quorum voted COMMIT in the view before, nor blocking power
+                reached the view.
+        """
+        validators = self._validators_of(height)
+        liars = set(validators.members) - self._honest
+        reached = {each for each, newest in self.newest[height].items() if newest >= view}
+        committed = sum(map(validators.power_of, self.commits[height, view - 1] | liars))
+        ahead = sum(map(validators.power_of, reached | liars))
+        if not 3 * committed > 2 * validators.total and not 3 * ahead >= validators.total:
+            raise ViolationError(f"member {member} entered view {view} of {height} without a proof")
+
+    def _note_view(self, member: int, statement: Said) -> None:
+        if isinstance(statement, Vote | Proposal):
+            newest = self.newest[statement.height]
+            newest[member] = max(newest.get(member, 0), statement.view)
+        if isinstance(statement, Vote) and statement.phase is Phase.COMMIT:
+            self.commits[statement.height, statement.view].add(member)
 
     def _check_lock(self, member: int, vote: Vote) -> None:
         """Rules P22, P23 and P25, from what was said by anybody so far."""

@@ -6,12 +6,17 @@ import pytest
 
 from consensus.desk import Desk
 from ledger.election import schedule
+from ledger.keys import Signed
+from ledger.powers import Validator, ValidatorSet
+from ledger.records import FRESH, NIL, Phase, Vote
 from ledger.state import initial_state
+from tests.simulation import checkers
 from tests.simulation.byzantine import ByzantineNode
 from tests.simulation.checkers import Checkers
 from tests.simulation.contracts import make_contract
 from tests.simulation.discipline import Discipline
-from tests.simulation.mutants import quorum_half
+from tests.simulation.forger import run_forged
+from tests.simulation.mutants import MUTANTS, quorum_half
 from tests.simulation.packets import ViolationError
 from tests.simulation.patching import attribute_replaced
 from tests.simulation.settings import Settings
@@ -66,8 +71,11 @@ def test_a_quorum_of_half_the_power_decides_two_blocks_at_one_height() -> None:
         # Liars whose own lies do not stop their engines (rule P60).
         patches.enter_context(attribute_replaced(Desk, "take_own", lambda *_: None))
         # The other checkers would find the fault earlier.
-        for owner, name in ((Discipline, "_check_lock"), (Checkers, "_check_certificate")):
-            patches.enter_context(attribute_replaced(owner, name, lambda *_: None))
+        for name in ("_check_lock", "check_entry"):
+            patches.enter_context(attribute_replaced(Discipline, name, lambda *_: None))
+        patches.enter_context(attribute_replaced(Checkers, "_check_certificate", lambda *_: None))
+        for name in ("judge_quorum", "judge_block"):
+            patches.enter_context(attribute_replaced(checkers, name, lambda *_: None))
         world.start()
         with pytest.raises(ViolationError, match="agreement: height"):
             world.run_until(lambda: False, within_ms=FORK_MS)
@@ -86,3 +94,37 @@ def test_two_thirds_of_the_power_do_not_fork_under_the_same_attack() -> None:
     ahead = min(world.nodes[member].height for member in left)
     assert ahead > 0
     assert all(world.nodes[member].height <= ahead for member in right)
+
+
+@pytest.mark.parametrize("mutant", ["certificate_believed", "certificate_without_power"])
+def test_a_certificate_by_which_a_block_is_decided_is_verified_again(mutant: str) -> None:
+    """The forger's false certificates are refused by honest nodes; here these believe them."""
+    with MUTANTS[mutant](), pytest.raises(ViolationError, match=r"^certificate: .*power"):
+        run_forged(0)
+
+
+def test_false_certificates_and_evidence_change_nothing() -> None:
+    run_forged(0)
+
+
+def test_a_view_is_entered_for_a_reason_only() -> None:
+    """A quorum of COMMIT in the view before, or blocking power in the view (P27, P29, P32)."""
+    validators = ValidatorSet(
+        validators=tuple(Validator(member=each, power=1) for each in range(4))
+    )
+    discipline = Discipline(frozenset({1, 2, 3}), lambda _: validators)
+
+    with pytest.raises(ViolationError, match="without a proof"):
+        discipline.check_entry(1, 1, 1)
+    for member in (1, 2):
+        discipline.on_statement(nil_vote(member, Phase.COMMIT, view=0))
+    discipline.check_entry(1, 1, 1)
+    with pytest.raises(ViolationError, match="without a proof"):
+        discipline.check_entry(1, 1, 2)
+    discipline.on_statement(nil_vote(3, Phase.PREPARE, view=2))
+    discipline.check_entry(1, 1, 2)
+
+
+def nil_vote(member: int, phase: Phase, *, view: int) -> Signed[Vote]:
+    vote = Vote(phase=phase, height=1, view=view, valid_view=FRESH, block_id=NIL)
+    return Signed(statement=vote, signer=member, signature=bytes(64))

@@ -11,26 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.hunts import SEEDS_MAX, dies
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.runner import campaign, first_kill, run_seed
+from tests.simulation.runner import campaign, run_seed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEFAULT_SEEDS = "2000" if os.environ.get("CI") else "200"
 SEEDS = int(os.environ.get("FEDNODE_SIMULATION_SEEDS", DEFAULT_SEEDS))
-MUTANT_SEEDS = 2000
-# The first seed that finds each planted fault (docs/testing.md): tried first, to save time.
-KILLERS = {
-    "believed_results": 0,
-    "forgotten_lock": 121,
-    "lost_record": 1,
-    "no_certificate": 629,
-    "no_entry_proof": 321,
-    "no_evidence": 3,
-    "no_lock": 48,
-    "no_rebroadcast": 1,
-    "publish_first": 6,
-    "quorum_half": 0,
-}
 HEIGHTS = 5
 JOBS = 2
 # Seeds that once found a fault, in the program or in the simulator: they must never fail again.
@@ -50,10 +37,7 @@ def test_all_promises_hold_in_every_seed() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", sorted(MUTANTS))
 def test_a_planted_fault_is_found(mutant: str) -> None:
-    known = run_seed(KILLERS.get(mutant, 0), heights=HEIGHTS, mutant=mutant)
-    if known.failure is None:
-        killed = first_kill(mutant, seeds=range(MUTANT_SEEDS), heights=HEIGHTS, jobs=JOBS)
-        assert killed is not None, f"{mutant} survived {MUTANT_SEEDS} seeds"
+    assert dies(mutant), f"{mutant} survived {SEEDS_MAX} seeds"
 
 
 @pytest.mark.parametrize("seed", PAST_FAILURES)

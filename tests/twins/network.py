@@ -52,12 +52,14 @@ class Terms:
     """What makes a network: the powers of its members, and those of them that are twins.
 
     Attributes:
+        budget: The Byzantine budget: so many of the heaviest members hold less than a third.
         has_free_order: Whether scenarios say who proposes, and not rule P44.
         has_all_names: Whether scenarios that differ by the names of honest members are all run.
     """
 
     powers: tuple[int, ...]
     twins: tuple[int, ...]
+    budget: int = 1
     has_free_order: bool = False
     has_all_names: bool = False
 
@@ -85,7 +87,7 @@ class Network:
         settings = Settings(
             seed=0,
             validators=count,
-            byzantine_budget=(count - 1) // 3,
+            byzantine_budget=terms.budget,
             samples=(100,) * count,
             skews_ms=(0,) * count,
         )

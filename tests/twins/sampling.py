@@ -24,14 +24,18 @@ POWERS: Final = (1, 2, 3, 10, 100)
 
 
 def draw_terms(nodes: int, seed: int) -> Terms:
-    """Draw a network: a quarter of them with equal powers, the twins always below a third."""
+    """Draw a network: a quarter of them with equal powers, the twins always below a third.
+
+    The smaller the budget, the more unequal the cap leaves the powers.
+    """
     rng = make_random(f"twins/{nodes}/{seed}")
-    budget = (nodes - 1) // 3
+    budget = rng.randint(1, (nodes - 1) // 3)
     is_equal = rng.random() < 0.25
     scores = [1 if is_equal else rng.choice(POWERS) for _ in range(nodes)]
     return Terms(
         powers=cap(scores, budget),
         twins=tuple(sorted(rng.sample(range(nodes), rng.randint(1, budget)))),
+        budget=budget,
     )
 
 

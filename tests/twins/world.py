@@ -17,6 +17,7 @@ from consensus.effects import (
     Effect,
     Halt,
     Input,
+    Progress,
     Publish,
     ReportContradiction,
     Send,
@@ -303,9 +304,11 @@ class World:
                 self._judge(replica, effect)
 
     def _judge(self, replica: Replica, effect: Effect) -> None:
-        """What no honest replica does: accuse another one, or find that going on is unsafe."""
+        """What an honest replica enters, and does not do: accuse another one, or stop."""
         if not replica.is_honest:
             return
+        if isinstance(effect, Progress) and effect.view > 0:
+            self.discipline.check_entry(replica.member, effect.height, effect.view)
         if isinstance(effect, ReportContradiction) and effect.member in self.network.terms.honest:
             raise ViolationError(f"honest member {effect.member} is accused")
         if isinstance(effect, Halt):

@@ -1,0 +1,140 @@
+"""How each planted fault is looked for: where it can show, and how soon it does."""
+
+import os
+import re
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.simulation.forger import run_forged
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.packets import ViolationError
+from tests.simulation.runner import run_seed
+from tests.twins.runner import explore
+from tests.twins.runner import run_seed as run_twins
+from tests.twins.tree import BrokenPromiseError
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+HEIGHTS: Final = 5
+STAGES: Final = 3
+SEEDS_MAX: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill:
+    """A fault that was found: where, after how many seeds (or scenarios, or tests), and as what."""
+
+    where: str
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hunt:
+    """Where a fault is looked for.
+
+    Attributes:
+        where: `simulator`, `twins of N` (drawn), `twins of 4` (all), `forger`, or a file of tests.
+        known: A seed that found it in some version: where a search may begin.
+    """
+
+    where: str = "simulator"
+    known: int = 0
+
+
+HUNTS: Final[dict[str, Hunt]] = {
+    "cap_by_one": Hunt(where="tests/ledger/test_powers.py"),
+    "certificate_believed": Hunt(where="forger"),
+    "certificate_without_power": Hunt(where="forger"),
+    "counted_heads": Hunt(where="twins of 7"),
+    "evidence_believed": Hunt(where="forger"),
+    "float_mean": Hunt(where="tests/fednode/aggregation/test_mean.py"),
+    "no_chain_id": Hunt(where="tests/ledger/test_keys.py"),
+    "no_lock_again": Hunt(where="twins of 4"),
+    "no_tag": Hunt(where="tests/ledger/test_keys.py"),
+    "quorum_of_two_thirds": Hunt(where="twins of 6"),
+    "root_without_scores": Hunt(where="tests/ledger/test_state.py"),
+    "unsigned_valid_view": Hunt(where="tests/ledger/test_keys.py"),
+}
+"""The others show in the simulator."""
+
+
+def hunt(mutant: str, *, seeds: range) -> Kill | None:
+    """Look for a planted fault.
+
+    Args:
+        mutant: A name of `MUTANTS`.
+        seeds: Where seeds are drawn, these.
+
+    Returns:
+        How it was found; None if it survived.
+    """
+    where = HUNTS.get(mutant, Hunt()).where
+    if where.startswith("tests/"):
+        return _by_tests(mutant, where)
+    if where == "twins of 4":
+        return _among_all_twins(mutant)
+    look = _look(mutant, where)
+    for number, seed in enumerate(seeds, start=1):
+        reason = look(seed)
+        if reason is not None:
+            return Kill(where=where, number=number, reason=reason)
+    return None
+
+
+def dies(mutant: str) -> bool:
+    """Whether a fault is found: first with the seed that is known, then with all others."""
+    known = HUNTS.get(mutant, Hunt()).known
+    first = hunt(mutant, seeds=range(known, known + 1))
+    return first is not None or hunt(mutant, seeds=range(SEEDS_MAX)) is not None
+
+
+def _look(mutant: str, where: str) -> Callable[[int], str | None]:
+    if where == "simulator":
+        return lambda seed: run_seed(seed, heights=HEIGHTS, mutant=mutant).failure
+    if where == "forger":
+        return lambda seed: _forged(mutant, seed)
+    nodes = int(where.rpartition(" ")[2])
+    return lambda seed: next(iter(run_twins(nodes, seed, mutant=mutant)[1]), None)
+
+
+def _forged(mutant: str, seed: int) -> str | None:
+    try:
+        with MUTANTS[mutant]():
+            run_forged(seed)
+    except ViolationError as error:
+        return str(error)
+    except Exception:  # noqa: BLE001  # a crash of the engine is a finding
+        return traceback.format_exc()
+    return None
+
+
+def _among_all_twins(mutant: str) -> Kill | None:
+    """Look through all scenarios of four with twins; the number is that of the stages."""
+    for stages in range(1, STAGES + 1):
+        try:
+            with MUTANTS[mutant]():
+                explore(stages, begin=0, seconds=float("inf"), jobs=1)
+        except BrokenPromiseError as error:
+            return Kill(where="twins of 4", number=stages, reason=error.reason)
+    return None
+
+
+def _by_tests(mutant: str, file: str) -> Kill | None:
+    """Run a file of tests with the fault planted; the number is that of the tests that fail."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "tests.simulation.planting", file],
+        env={**os.environ, "FEDNODE_MUTANT": mutant},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    failed = re.findall(r"^FAILED \S+::(\w+)", done.stdout, re.MULTILINE)
+    if not failed:
+        return None
+    return Kill(where=file, number=len(failed), reason=failed[0])
