@@ -1,5 +1,6 @@
 """The updates and HAVE lists of one height, and what a proposer may build of them (P10-P12)."""
 
+from collections import Counter
 from typing import Final
 
 from ledger.genesis import Contract
@@ -156,16 +157,11 @@ class Collection:
         Its trainer may be gone, and a proposer that lacks a vouched header cannot propose.
         """
         validators = self._state.validators
-        found = []
-        for digest in (self.held[trainer] for trainer in sorted(self.held)):
-            listing = {
-                have.signer
-                for have in self.haves.values()
-                if any(e.header_digest == digest for e in have.statement.entries)
-            }
-            if len(listing) < len(validators.members):
-                found.append(self.headers[digest])
-        return tuple(found)
+        lists = Counter(e.header_digest for h in self.haves.values() for e in h.statement.entries)
+        held = (self.held[trainer] for trainer in sorted(self.held))
+        return tuple(
+            self.headers[digest] for digest in held if lists[digest] < len(validators.members)
+        )
 
     def _vouched(self, haves: list[Signed[HaveList]]) -> tuple[tuple[int, bytes], ...]:
         return vouched(haves, self._state.validators)

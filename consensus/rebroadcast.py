@@ -1,5 +1,7 @@
 """Saying again what others may have missed: MQTT gives no gossip guarantee (rule P35)."""
 
+from typing import Final
+
 from consensus.acts import renew_entry_proof
 from consensus.desk import Desk
 from consensus.effects import SetTimer, Timer, TimerKind
@@ -17,6 +19,12 @@ from consensus.messages import (
 )
 from consensus.rules import Facts
 from ledger.records import FRESH, Phase
+
+REPEATERS: Final = 4
+"""Validators that repeat one header of another member in one period (rule P35).
+
+If all did, what is sent would grow with the third power of the members, each period.
+"""
 
 
 def set_timer(desk: Desk) -> None:
@@ -75,8 +83,10 @@ def _republish_once_per_height(facts: Facts, desk: Desk) -> None:
     if have is not None and have.statement.height == facts.height:
         desk.publish(HaveMessage(have=have))
         for doubtful in facts.collection.doubtful():
-            if doubtful.signer != desk.member:
+            trainer = doubtful.statement.trainer
+            if trainer != desk.member and _has_turn(trainer, facts):
                 desk.publish(UpdateMessage(update=doubtful))
+        facts.repeats += 1
 
 
 def _republish_proposal(facts: Facts, desk: Desk) -> None:
@@ -95,3 +105,19 @@ def _republish_proposal(facts: Facts, desk: Desk) -> None:
         return
     certificate = () if statement.valid_view == FRESH else desk.record.valid
     desk.publish(ProposalMessage(proposal=proposal, block=held.block, certificate=certificate))
+
+
+def _has_turn(trainer: int, facts: Facts) -> bool:
+    """Whether this period is one in which this validator repeats the header of `trainer`."""
+    position = 0 if facts.member is None else facts.validators.position_of(facts.member) or 0
+    count = len(facts.validators.members)
+    return has_turn(position, count, trainer=trainer, period=facts.repeats)
+
+
+def has_turn(position: int, count: int, *, trainer: int, period: int) -> bool:
+    """Return whether the validator at a position repeats a trainer's header in a period (P35).
+
+    In each period `REPEATERS` neighbours do, in the next one those after them: a liar among them,
+    or one that has no body, delays others by a period and no more.
+    """
+    return (position - trainer - period * REPEATERS) % count < REPEATERS

@@ -117,6 +117,7 @@ class Facts:
         waits: Timers started, each once per view.
         asked: Views in which this node proposed or had a block built.
         fetching: Blocks being asked for, by id.
+        repeats: Periods in which headers of others were repeated (rule P35).
     """
 
     height: int
@@ -132,6 +133,7 @@ class Facts:
     waits: set[tuple[TimerKind, int]] = field(default_factory=set)
     asked: set[int] = field(default_factory=set)
     fetching: dict[bytes, int] = field(default_factory=dict)
+    repeats: int = 0
 
     def proposer(self, view: int) -> int:
         """Return who proposes in a view (rule P44)."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import ParamSpec, TypeVar
 
-from ledger import state, validity
+from ledger import membership, state, validity
 from tests.simulation import aggregate
 from tests.simulation.patching import replaced
 
@@ -19,6 +19,7 @@ SHARED: tuple[Callable[..., object], ...] = (
     validity.check_block,
     state.apply,
     state.initial_state,
+    membership.contract_in_force,
     aggregate.needed_bodies,
     aggregate.recomputes,
 )
