@@ -97,6 +97,7 @@ class BodyExchange:
         self._settling: set[bytes] = set()
         self._early: OrderedDict[tuple[bytes, int, bool], BodyPacket] = OrderedDict()
         self._early_bytes = 0
+        self._early_before: tuple[tuple[bytes, int, bool], ...] = ()
         self._spawn: Spawn = cannot_spawn
 
     def start(self, spawn: Spawn) -> None:
@@ -123,6 +124,7 @@ class BodyExchange:
 
     def forget_through(self, height: int, *, keep: Collection[bytes]) -> None:
         """Stop asking for bodies that no height after this one needs, except those to keep."""
+        self._drop_early()
         for body, wanted in list(self._wanted.items()):
             if wanted.height > height or body in keep:
                 continue
@@ -234,6 +236,14 @@ class BodyExchange:
         while self._early_bytes > EARLY_BYTES_MAX:
             _, oldest = self._early.popitem(last=False)
             self._early_bytes -= _size(oldest)
+
+    def _drop_early(self) -> None:
+        """Let go what no header announced during a whole height: otherwise junk would stay."""
+        for key in self._early_before:
+            packet = self._early.pop(key, None)
+            if packet is not None:
+                self._early_bytes -= _size(packet)
+        self._early_before = tuple(self._early)
 
     def _take_early(self, body: bytes) -> None:
         keys = [key for key in self._early if key[0] == body]

@@ -5,13 +5,14 @@ from itertools import cycle
 import pytest
 from typing_extensions import override
 
-from consensus.messages import CertificateMessage, Message, VoteMessage
+from consensus.messages import CertificateMessage, Message, UpdateMessage, VoteMessage
 from ledger.election import schedule
-from ledger.records import NIL, Phase, Vote, block_id
+from ledger.records import NIL, BlockKind, Phase, Vote, block_id
 from ledger.state import initial_state
+from tests.byzantine.actors.actor import Actor
 from tests.byzantine.test_proposers import settings_with_first_proposer
 from tests.simulation.byzantine import ByzantineNode
-from tests.simulation.contracts import make_contract
+from tests.simulation.contracts import TIMEOUTS, make_contract
 from tests.simulation.disk import Disk
 from tests.simulation.mutants import no_entry_proof
 from tests.simulation.node import Node
@@ -20,6 +21,9 @@ from tests.simulation.settings import Settings
 from tests.simulation.world import World
 
 DECIDE_MS = 60_000
+MINUTE_MS = 60_000
+FIRST_WAITS = 2
+"""Waits that are shorter than the longest, before the doubling ends."""
 PREPARE = Phase.PREPARE
 
 
@@ -154,3 +158,34 @@ class CommitKeeper(Node):
                 self.kept.append(vote)
                 return
         super().emit(target, message)
+
+
+class Quitter(Actor):
+    """Votes like everybody, but offers no update any more."""
+
+    name = "quitter"
+
+    @override
+    def publish(self, message: Message) -> None:
+        if not isinstance(message, UpdateMessage):
+            self.stage.say(message)
+
+
+def test_trainers_that_end_one_after_another_leave_few_blocks_per_minute() -> None:
+    """Rule P15: the wait doubles with each EMPTY block, so that ledgers do not fill with them."""
+    ends = {0: 3, 1: 5, 2: 7}
+    parts = tuple((member, f"silent:heights={height}-") for member, height in ends.items())
+    world = World(Settings(seed=24, byzantine=parts, faulty_ms=1))
+    for member in ends:
+        node = world.nodes[member]
+        assert isinstance(node, ByzantineNode)
+        node.actor = Quitter(node)
+    world.start()
+
+    world.run_until(lambda: world.nodes[3].height >= ends[1], within_ms=DECIDE_MS)
+    before, began_ms = world.nodes[3].height, world.now
+    world.run_until(lambda: world.now >= began_ms + MINUTE_MS, within_ms=2 * MINUTE_MS)
+
+    blocks = [world.nodes[3].disk.block_at(h) for h in range(before + 1, world.nodes[3].height + 1)]
+    assert {block.header.kind for block in blocks} == {BlockKind.EMPTY}
+    assert 1 <= len(blocks) <= FIRST_WAITS + MINUTE_MS // TIMEOUTS.collect_max_ms

@@ -12,6 +12,8 @@ from ledger.records import block_id
 from tests.support.network import Peer, found_network, run_network
 
 TRAINING_ROUNDS = 4
+LATE_BY = 20
+"""So many payloads of others overtake each one on the slowest link."""
 SPEC = DataSpec(source="sklearn:breast_cancer", split="iid", sites=4, test_fraction=0.2)
 OPTIONS = ContractOptions(name="four hospitals", training_rounds=TRAINING_ROUNDS, local_steps=5)
 
@@ -80,3 +82,20 @@ async def test_a_hub_that_stops_and_starts_again_stops_nobody(tmp_path: Path) ->
     await asyncio.gather(restart_hub(), run_network(peers, TRAINING_ROUNDS, attach(hub, peers)))
 
     assert len(set(heads(peers))) == 1
+
+
+async def test_a_member_that_comes_back_with_the_slowest_link_catches_up(tmp_path: Path) -> None:
+    """What goes to and from it is late and overtaken; the others do not wait for it."""
+    slow = "node-3"
+
+    def slow_link(link: Link) -> tuple[int, ...]:
+        return (LATE_BY,) if slow in {link.sender, link.receiver} else (0,)
+
+    peers = found_network(tmp_path, SPEC, OPTIONS)
+    hub = MemoryHub(hook=slow_link)
+    await run_network(peers[:3], TRAINING_ROUNDS - 1, attach(hub, peers[:3]))
+
+    await run_network(peers, TRAINING_ROUNDS, attach(hub, peers))
+
+    assert len(set(heads(peers))) == 1
+    assert has_model(peers[3])

@@ -147,6 +147,24 @@ def test_early_packets_are_bounded_by_what_they_occupy(
     assert 90 < len(receiver._early) <= 100
 
 
+def test_packets_that_no_header_announced_for_a_whole_height_are_let_go(tmp_path: Path) -> None:
+    """Rule P37: they came to overtake a header; what never had one would stay for ever."""
+    receiver, _ = exchange(tmp_path)
+
+    def stray(number: int) -> BodyPacket:
+        body = number.to_bytes(32, "big")
+        return BodyPacket(body_id=body, total_bytes=1, first=0, data=b"x")
+
+    receiver.on_packet(stray(1), sender=None)
+    receiver.forget_through(1, keep=())
+    receiver.on_packet(stray(2), sender=None)
+    assert len(receiver._early) == 2
+    receiver.forget_through(2, keep=())
+
+    assert [key[0] for key in receiver._early] == [stray(2).body_id]
+    assert receiver._early_bytes == EARLY_ENTRY_BYTES + 1
+
+
 async def test_who_waits_for_a_body_of_a_decided_height_is_told(tmp_path: Path) -> None:
     receiver, _ = exchange(tmp_path)
     async with started(receiver):

@@ -24,6 +24,7 @@ _WITH_ENVIRONMENT = (
     "import json, os, sys; os.environ.update(json.loads(sys.argv[1])); "
     "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
 )
+_ACTOR_PROCESS = str(Path(__file__).resolve().parents[1] / "byzantine" / "process.py")
 
 Event: TypeAlias = Mapping[str, object]
 
@@ -35,6 +36,7 @@ class ProcessNetwork:
     Attributes:
         port: Where the embedded broker listens, if it is started.
         environments: Environment variables of some nodes, besides the usual ones.
+        actors: What some nodes lie about (`tests/byzantine/process.py`).
         events: What the nodes said, in the order in which it was read.
     """
 
@@ -42,6 +44,7 @@ class ProcessNetwork:
     genesis: Genesis
     port: int
     environments: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    actors: dict[int, str] = field(default_factory=dict)
     nodes: dict[int, Child] = field(default_factory=dict)
     broker: Child | None = None
     recorder: Child | None = None
@@ -79,8 +82,10 @@ class ProcessNetwork:
     async def start_node(self, number: int) -> None:
         """Start one node and follow what it says."""
         name = self.name(number)
-        arguments: tuple[str, ...] = ("-m", "fednode", "run", "--config")
-        arguments = (*arguments, str(self.folder.config(name)), "--events", "-")
+        program: tuple[str, ...] = ("-m", "fednode")
+        if number in self.actors:
+            program = (_ACTOR_PROCESS, self.actors[number])
+        arguments = (*program, "run", "--config", str(self.folder.config(name)), "--events", "-")
         if number in self.environments:
             variables = json.dumps(dict(self.environments[number]))
             arguments = ("-c", _WITH_ENVIRONMENT, variables, *arguments)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
@@ -50,6 +50,7 @@ class Flooder(Actor):
 
     name = "flooder"
     heights = 5
+    burst: ClassVar[int] = BURST
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
@@ -65,7 +66,7 @@ class Flooder(Actor):
         if source in self.stage.accomplices or now_ms < self._due_ms:
             return
         self._due_ms = now_ms + BURST_EVERY_MS
-        for _ in range(BURST):
+        for _ in range(self.burst):
             for message in self.junk():
                 self.acts += 1
                 self.stage.say(message)
