@@ -28,7 +28,7 @@ from consensus.record import SlotKind, Step, in_view, with_proof, with_valid
 from consensus.rules import Facts
 from consensus.timeouts import clock_window_ms, grown_ms
 from ledger.certificates import signers
-from ledger.inclusion import expected_kind
+from ledger.inclusion import expected_kind, opens
 from ledger.keys import Signed
 from ledger.records import (
     FRESH,
@@ -205,13 +205,23 @@ def examine(examined: bytes, facts: Facts, desk: Desk, *, with_bodies: bool) -> 
             hear_have(have, facts, desk)
         for update in held.block.updates:
             hear_update(update, facts, desk)
-        for evidence in held.block.evidence:
-            desk.hear_evidence(evidence)
-        for metrics in held.block.metrics:
-            desk.hear_metrics(metrics)
+        hear_for_a_block(held.block, desk)
     if with_bodies:
         held.status = BlockStatus.CHECKING
         desk.emit(CheckBlock(block=held.block))
+
+
+def hear_for_a_block(block: Block, desk: Desk) -> None:
+    """Keep what another block would carry if this one is not decided (rules P16, P45, P81)."""
+    for evidence in block.evidence:
+        desk.hear_evidence(evidence)
+    for metrics in block.metrics:
+        desk.hear_metrics(metrics)
+    for agreed in block.operations:
+        for approval in agreed.approvals:
+            desk.pending.hear(desk.contract, desk.state, agreed.operation, approval)
+    for ready in block.readies:
+        desk.pending.hear_ready(desk.state, ready)
 
 
 def refuse_block(held: HeldBlock, reason: str, facts: Facts, desk: Desk) -> None:
@@ -263,7 +273,11 @@ def build(action: rules.Build, facts: Facts, desk: Desk) -> None:
     haves, updates = action.content
     view = desk.record.view
     evidence = desk.accusations.proposable(desk.contract, desk.state)
+    operations, readies = desk.pending.proposable(desk.contract, desk.state, evidence)
     facts.asked.add(view)
+    has_changes = bool(operations or readies)
+    if not opens(desk.contract, desk.state, has_changes=has_changes):
+        return  # the operation that opened the height is void by now: nothing to propose
     desk.emit(
         BuildBlock(
             height=facts.height,
@@ -275,6 +289,8 @@ def build(action: rules.Build, facts: Facts, desk: Desk) -> None:
             last_certificate=desk.tip_certificate,
             evidence=evidence,
             metrics=desk.metrics.proposable(),
+            operations=operations,
+            readies=readies,
         )
     )
 

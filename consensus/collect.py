@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Final
 
 from ledger.genesis import Contract
-from ledger.inclusion import disqualification, need, vouched, vouched_headers
+from ledger.inclusion import disqualification, need, opens_for_training, vouched, vouched_headers
 from ledger.keys import Signed
 from ledger.records import HaveEntry, HaveList, UpdateHeader, header_digest
 from ledger.state import RECENT_TRAINING_BLOCKS, State
@@ -40,6 +40,7 @@ class Collection:
         self.haves: dict[int, Signed[HaveList]] = {}
         self.has_quorum = False
         self._need = need(contract, state)
+        self._is_training = opens_for_training(contract, state)
         self._trainers = tuple(
             number
             for number, member in enumerate(contract.members)
@@ -76,7 +77,8 @@ class Collection:
     def hold(self, update: Signed[UpdateHeader]) -> None:
         """Note that the body of an update is durable here; list it if it may count (rule P10)."""
         trainer = update.statement.trainer
-        if disqualification(self._contract, self._state, update.statement) is not None:
+        problem = disqualification(self._contract, self._state, update.statement)
+        if problem is not None or not self._is_training:
             return
         digest = header_digest(update.statement, self._state.chain_id)
         if self.held.setdefault(trainer, digest) == digest:
@@ -99,6 +101,8 @@ class Collection:
 
     def is_complete(self) -> bool:
         """Return whether everything expected, and enough, is held (rule P11)."""
+        if not self._is_training:
+            return True  # the height is there for an operation: nobody trains for it
         enough = len(self.held) >= self._need
         return enough and all(trainer in self.held for trainer in self.expected())
 

@@ -1,5 +1,6 @@
 """What every part of the engine shares: terms, state, the signer, and the effects of this step."""
 
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from consensus.accusations import Accusations
@@ -24,13 +25,14 @@ from consensus.messages import (
     VoteMessage,
 )
 from consensus.metrics_pool import MetricsPool
+from consensus.pending import Pending
 from consensus.record import INITIAL_RECORD, SafetyRecord, SlotKind, at_height
 from consensus.signer import RequestT, Signer, SlotStatement, SlotStatementT, slot_of
 from ledger.encoding import encode
 from ledger.evidence import Accusable, evidence_key, evidence_text, make_evidence
 from ledger.genesis import Contract, public_keys
-from ledger.in_force import contract_in_force
-from ledger.keys import SignatureScheme, Signed
+from ledger.keys import Key, SignatureScheme, Signed, StatementT, signing_bytes
+from ledger.membership import Standing, contract_in_force
 from ledger.metrics import MetricsReport
 from ledger.records import Evidence, Phase, QuorumCertificate, UpdateHeader
 from ledger.state import State
@@ -60,10 +62,12 @@ class Desk:
         now_ms: The host's clock at this step.
         accusations: Evidence for the next block (rule P45).
         metrics: METRICS for the next block (rule P16).
+        pending: Operations and READYs for the next block (rule P81).
         is_asking: Whether this node still waits for its own newest statements (rule P60).
         lost_updates: Own updates that were signed and whose bodies are not here.
         is_signing: Whether the signer may sign at the height in work. It may not while it asks, nor
-            when its record is ahead of the ledger: then the node follows until it has caught up.
+            when its record is ahead of the ledger, nor while its key is not in force: then the node
+            follows until it has caught up.
     """
 
     def __init__(
@@ -77,15 +81,17 @@ class Desk:
         scheme: SignatureScheme,
     ) -> None:
         self._founders = contract
-        self.follow(state)
-        self.tip_certificate = tip_certificate
+        self._keys = {} if signer is None else {signer.key.public_key: signer.key}
         self.member = member
         self.signer = signer
+        self.follow(state)
+        self.tip_certificate = tip_certificate
         self.scheme = scheme
         self.now_ms = 0
         self.accusations = Accusations()
         self.is_asking = signer is not None and len(self.contract.members) > 1
         self.metrics = MetricsPool()
+        self.pending = Pending(scheme)
         self.is_signing = False
         self.effects: list[Effect] = []
         self._counter = 0
@@ -108,6 +114,51 @@ class Desk:
         self.height = state.height + 1
         self.contract = contract_in_force(self._founders, state)
         self.public_keys = public_keys(self.contract)
+        self._take_key_in_force()
+
+    def add_key(self, key: Key) -> bool:
+        """Take another key of the own member; return whether it may sign with it already."""
+        before = self.signer
+        self._keys[key.public_key] = key
+        self._take_key_in_force()
+        if self.signer is before:
+            return False
+        self.begin_height()
+        return self.is_signing
+
+    @property
+    def standing(self) -> Standing | None:
+        """Where the own member number stands; None while the chain does not know it."""
+        members = self.state.membership.members
+        if self.member is None or self.member >= len(members):
+            return None
+        return members[self.member].standing
+
+    @property
+    def has_key_in_force(self) -> bool:
+        """Whether the signer's key is the one that the chain knows of the own member."""
+        if self.signer is None or self.member is None or self.member >= len(self.public_keys):
+            return False
+        return self.signer.key.public_key == self.public_keys[self.member]
+
+    @property
+    def may_sign(self) -> bool:
+        """Whether the own member takes part with the signer's key (rule P81)."""
+        return self.standing is Standing.ACTIVE and self.has_key_in_force
+
+    def is_signed(self, signed: Signed[StatementT]) -> bool:
+        """Return whether a statement carries the signature of its signer's key in force."""
+        if signed.signer >= len(self.public_keys):
+            return False
+        message = signing_bytes(signed.statement, self.state.chain_id)
+        return self.scheme.is_valid(self.public_keys[signed.signer], message, signed.signature)
+
+    def _take_key_in_force(self) -> None:
+        if self.signer is None or self.member is None or self.member >= len(self.public_keys):
+            return
+        key = self._keys.get(self.public_keys[self.member])
+        if key is not None and key is not self.signer.key:
+            self.signer = replace(self.signer, key=key)
 
     def move(self, record: SafetyRecord) -> None:
         """Take over a record that changed without a signature; the next one makes it durable."""
@@ -123,7 +174,7 @@ class Desk:
         self.accusations.forget(self.contract, self.state)
         self.metrics.begin_height(self.contract, self.state)
         ahead = 0 if self.signer is None else self.signer.record.height
-        self.is_signing = self.signer is not None and not self.is_asking and ahead <= self.height
+        self.is_signing = self.may_sign and not self.is_asking and ahead <= self.height
         self._follower = at_height(self._follower, self.height)
         if self.is_signing:
             self.move(at_height(self.record, self.height))

@@ -9,11 +9,14 @@ from enum import Enum
 from typing import TypeAlias
 
 from consensus import messages as msg
+from consensus.change_inputs import ChangeInput, KeepOperations
 from consensus.judging import Evaluate, Evaluated, MetricsReceived
+from consensus.line_inputs import Reconnected
 from consensus.record import SafetyRecord
 from ledger import records as rec
 from ledger.keys import Signed, Verified
 from ledger.metrics import MetricsReport
+from ledger.operations import Agreed, Ready
 from ledger.slots import slotted
 from ledger.state import State
 
@@ -168,11 +171,6 @@ class StatementsShown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reconnected:
-    """The way to the others is open again; what was sent meanwhile is lost (rule P91)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BlockBuilt:
     """The block asked for by `BuildBlock` is ready, its bodies and model durable."""
 
@@ -219,6 +217,7 @@ Input: TypeAlias = (
     | MetricsReceived
     | Evaluated
     | Reconnected
+    | ChangeInput
     | BlockBuilt
     | BlockChecked
     | TimerFired
@@ -315,6 +314,8 @@ class BuildBlock:
     last_certificate: rec.QuorumCertificate | None
     evidence: tuple[rec.Evidence, ...] = ()
     metrics: tuple[Signed[MetricsReport], ...] = ()
+    operations: tuple[Agreed, ...] = ()
+    readies: tuple[Signed[Ready], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,13 +376,13 @@ class Halt:
     is_lasting: bool = False
 
 
-Stored: TypeAlias = Persist | SaveProposal | SaveEvidence | CommitBlock
-"""What is made durable before any later effect is carried out."""
+Stored: TypeAlias = Persist | SaveProposal | SaveEvidence | KeepOperations | CommitBlock
 
 Effect: TypeAlias = (
     Persist
     | SaveProposal
     | SaveEvidence
+    | KeepOperations
     | Publish
     | Send
     | AnswerBlocks

@@ -6,14 +6,17 @@ inputs of the next one, and when it is decided commits the block and goes on.
 
 from collections.abc import Collection, Sequence
 
-from consensus import bans, past, rebroadcast
+from consensus import bans, past, rebroadcast, standing
 from consensus import effects as fx
 from consensus.asking import Asking, statements_in
+from consensus.change_inputs import Change, KeyMade
+from consensus.changes import Changes
 from consensus.desk import Desk
 from consensus.evaluation import Evaluation
 from consensus.height import Height
 from consensus.judging import Evaluated, MetricsReceived
 from consensus.later import NOBODY, Later
+from consensus.line_inputs import Reconnected
 from consensus.messages import CertificateMessage
 from consensus.peer_inputs import PeerInput, StatementInput, signed_of
 from consensus.proposals import BlockStatus
@@ -24,8 +27,8 @@ from consensus.trainers import Trainers
 from consensus.training import Training
 from ledger.errors import CertificateError
 from ledger.genesis import Contract
-from ledger.inclusion import opens
 from ledger.keys import SignatureScheme, Signed
+from ledger.operations import Agreed
 from ledger.records import Block, BlockKind, Evidence, Phase, Proposal, QuorumCertificate
 from ledger.state import State, apply
 from ledger.validity import check_block
@@ -44,6 +47,7 @@ class Engine:
         proposals: The proposals and blocks made durable by `SaveProposal`.
         evidence: Evidence made durable by `SaveEvidence`.
         lost_updates: Ids of own updates in the record whose bodies are not here any more.
+        operations: The pending operations made durable by `KeepOperations`.
     """
 
     def __init__(  # noqa: PLR0913  # what a node is made of, passed once
@@ -58,6 +62,7 @@ class Engine:
         proposals: Sequence[tuple[Signed[Proposal], Block]] = (),
         evidence: Sequence[Evidence] = (),
         lost_updates: Collection[bytes] = (),
+        operations: Sequence[Agreed] = (),
     ) -> None:
         self._desk = Desk(
             contract=contract,
@@ -79,6 +84,7 @@ class Engine:
         self._training = Training(self._desk)
         self._evaluation = Evaluation(self._desk)
         self._past = past.Past(self._desk)
+        self._changes = Changes(self._desk, operations)
         self._rebroadcast_at = 0
         self._is_halted = False
 
@@ -100,13 +106,13 @@ class Engine:
     @property
     def is_finished(self) -> bool:
         """Whether no further height opens; requests are answered all the same (rule P15)."""
-        return not opens(self._desk.contract, self._desk.state)
+        return not self._changes.opens_height()
 
     def step(self, happened: fx.Input, *, now_ms: int) -> tuple[fx.Effect, ...]:
         """Take one input and return the effects, to be carried out strictly in order.
 
         Nothing that a peer sends makes this raise: it is dropped, with a `Notice` where a person
-        should know. After a `Halt` the engine does nothing any more.
+        should know. After a `fx.Halt` the engine does nothing any more.
 
         Args:
             happened: What happened.
@@ -118,6 +124,7 @@ class Engine:
         self._take(happened)
         self._run()
         if self._desk.is_asking and self._asking.is_over():
+            self._desk.end_asking()
             self._begin_to_sign()
             self._run()
         self._sync.pursue()
@@ -146,12 +153,14 @@ class Engine:
                 self._hear_shown(happened)
             case fx.Started():
                 self._start()
+            case _ if isinstance(happened, Change | KeyMade):
+                self._take_change(happened)
             case _:
                 self._take_sync(happened)
 
     def _take_sync(
         self,
-        happened: fx.Reconnected
+        happened: Reconnected
         | fx.StatusReceived
         | fx.BlocksReceived
         | fx.BlocksRequested
@@ -163,22 +172,29 @@ class Engine:
                 self._sync.heard(happened.status.signer, happened.status.statement.height)
             case fx.BlocksReceived():
                 self._catch_up(happened)
-            case fx.Reconnected():
+            case Reconnected():
                 self._asking.begin()
                 self._rebroadcast_at = self.height
                 self._rebroadcast()
-            case fx.BlocksRequested():
-                self._past.answer_blocks(happened.request.signed)
-            case fx.ProposalRequested():
-                self._past.answer_proposal(happened.request.signed, self._height)
             case fx.StatementsRequested():
                 self._asking.hear_request(happened.request.signed, self._height)
+            case _:
+                self._past.answer(happened, self._height)
+
+    def _take_change(self, happened: Change | KeyMade) -> None:
+        if isinstance(happened, KeyMade):
+            if self._desk.add_key(happened.key):
+                self._begin_to_sign()
+            return
+        self._changes.take(happened)
+        if self._height is None:
+            self._begin_height()
 
     def _start(self) -> None:
         bans.stop_if_banned(self._desk)
+        standing.show_own(self._desk)
         rebroadcast.set_timer(self._desk)
         self._asking.begin()
-        self._desk.begin_height()
         self._begin_height()
         if self._height is not None:
             rebroadcast.republish_height(self._height.facts, self._desk)
@@ -190,22 +206,21 @@ class Engine:
             self._hear_certificate(certificate)
 
     def _begin_to_sign(self) -> None:
-        """Rule P60: peers showed what this node signed before, or nobody answers."""
-        self._desk.end_asking()
         if self._height is not None and self._desk.is_signing:
             self._height.begin_to_sign(self._proposals)
             self._work_on_model(self._height)
             rebroadcast.republish_height(self._height.facts, self._desk)
 
     def _work_on_model(self, height: Height) -> None:
-        """Have the newest model judged and trained on, or say again what came of it."""
         self._evaluation.begin_height()
         own = self._training.begin_height()
         if own is not None:
             height.hear_update(own, is_held=True)
 
     def _begin_height(self) -> None:
-        """Start the height after the last block, if there is one (rules P10, P15)."""
+        """Start the height after the last block, if it opens (rules P10, P15)."""
+        self._desk.begin_height()
+        self._changes.begin_height(is_behind=self._sync.is_behind)
         height = Height(self._desk, self._trainers.heard)
         self._height = None
         if self.is_finished:
@@ -222,7 +237,6 @@ class Engine:
             self._hear(event)
 
     def _run(self) -> None:
-        """Apply the rules, and commit as long as they decide."""
         while self._height is not None and self._height.has_news:
             decision = self._height.run()
             if decision is None:
@@ -240,7 +254,6 @@ class Engine:
         known = [vote for phase in Phase for vote in tally.votes(phase, decision.view)]
         self._past.decided(self.height, known)
         self._commit(held.block, certificate, is_tip=True)
-        self._desk.begin_height()
         self._begin_height()
 
     def _commit(self, block: Block, certificate: QuorumCertificate, *, is_tip: bool) -> None:
@@ -257,6 +270,7 @@ class Engine:
         desk.follow(state)
         desk.tip_certificate = certificate
         bans.show(block, desk)
+        standing.show(block, desk)
 
     def _halt_at_invalid(self, block_id: bytes, reason: str) -> None:
         self._height = None
@@ -345,7 +359,6 @@ class Engine:
             self._height.built(result)
 
     def _hear_for_a_block(self, event: fx.EvidenceReceived | MetricsReceived | Evaluated) -> None:
-        """Keep what the next block may carry, whatever height it is about (rules P16, P45)."""
         if isinstance(event, fx.EvidenceReceived):
             self._desk.hear_evidence(event.evidence)
             return
@@ -375,6 +388,8 @@ class Engine:
         rebroadcast.set_timer(self._desk)
         self._past.begin_period()
         self._asking.begin_period()
+        self._sync.begin_period()
+        self._changes.republish(is_behind=self._sync.is_behind)
         rebroadcast.republish_status(self._desk)
         if self._height is None:
             rebroadcast.republish_decision(self._desk)

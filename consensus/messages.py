@@ -13,6 +13,7 @@ from ledger.encoding import U16, U32, U64, Characters, Digest, Items, domain_tag
 from ledger.keys import Signed
 from ledger.kinds import MEMBERS_MAX
 from ledger.metrics import MetricsReport
+from ledger.operations import Approval, Operation, Ready
 from ledger.records import (
     Block,
     Evidence,
@@ -44,6 +45,8 @@ class MessageKind(IntEnum):
     STATEMENTS_REQUEST = 43
     STATEMENTS = 44
     METRICS = 45
+    OPERATION = 46
+    READY = 47
 
 
 @slotted
@@ -271,6 +274,25 @@ class MetricsMessage:
     metrics: Signed[MetricsReport]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationMessage:
+    """An operation and one member's approval of it; messages of one operation merge (rule P81)."""
+
+    KIND: ClassVar[MessageKind] = MessageKind.OPERATION
+
+    operation: Operation
+    approval: Signed[Approval]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyMessage:
+    """A pending member's statement that it has the ledger and may be admitted (rule P81)."""
+
+    KIND: ClassVar[MessageKind] = MessageKind.READY
+
+    ready: Signed[Ready]
+
+
 Message: TypeAlias = (
     UpdateMessage
     | HaveMessage
@@ -286,4 +308,6 @@ Message: TypeAlias = (
     | StatementsRequestMessage
     | StatementsMessage
     | MetricsMessage
+    | OperationMessage
+    | ReadyMessage
 )

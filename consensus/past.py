@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from consensus.desk import Desk
-from consensus.effects import AnswerBlocks, AnswerCertificate
+from consensus.effects import AnswerBlocks, AnswerCertificate, BlocksRequested, ProposalRequested
 from consensus.height import Height
 from consensus.messages import BlocksRequest, ProposalRequest, VoteMessage
 from consensus.sync import Answered
@@ -13,6 +13,7 @@ from consensus.votes import votes_of
 from ledger.certificates import check_certificate, merge_votes
 from ledger.errors import CertificateError
 from ledger.keys import Signed
+from ledger.membership import public_keys_at
 from ledger.records import Phase, QuorumCertificate, Vote
 
 CERTIFICATES_PER_PERIOD: Final = 8
@@ -96,7 +97,7 @@ class Past:
             check_certificate(
                 certificate,
                 validators,
-                self._desk.public_keys,
+                public_keys_at(self._desk.state.membership, certificate.height),
                 chain_id=self._desk.state.chain_id,
                 scheme=self._desk.scheme,
             )
@@ -108,6 +109,13 @@ class Past:
         for vote in votes:
             self._desk.take_own(vote)
         self._desk.tip_certificate = merge_votes(tip, votes, validators)
+
+    def answer(self, asked: BlocksRequested | ProposalRequested, height: Height | None) -> None:
+        """Answer whoever is not as far as this node."""
+        if isinstance(asked, BlocksRequested):
+            self.answer_blocks(asked.request.signed)
+        else:
+            self.answer_proposal(asked.request.signed, height)
 
     def answer_blocks(self, request: Signed[BlocksRequest]) -> None:
         """Answer a request for decided blocks, once per counter (rule P80)."""

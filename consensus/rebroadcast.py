@@ -35,6 +35,8 @@ def set_timer(desk: Desk) -> None:
 
 def republish_status(desk: Desk) -> None:
     """Publish where this node stands: a hint whom to ask for blocks."""
+    if not desk.may_sign:
+        return  # others take it from members only
     status = desk.sign_request(
         Status(height=desk.state.height, block_id=desk.state.tip_id, sequence=desk.next_counter())
     )

@@ -10,8 +10,11 @@ from consensus.effects import BlocksReceived
 from consensus.messages import BlocksRequest, BlocksRequestMessage
 from ledger.certificates import check_certificate
 from ledger.errors import CertificateError
+from ledger.membership import Standing
 from ledger.records import Block, Phase, QuorumCertificate, block_id
 
+DEAF_PERIODS_MAX: Final = 4
+"""Rebroadcast periods without a word of anybody after which members are asked in turn."""
 COUNTERS_KEPT: Final = 64
 """Answered counters remembered per requester; a repeated one is not answered again."""
 
@@ -29,9 +32,19 @@ class Sync:
         self._last_asked = -1
         self._waiting_at = -1
         self._attempt = 0
+        self._deaf_periods = 0
+        self._stranger = -1
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a member claims to have more blocks."""
+        self._drop_reached()
+        return bool(self._claims)
 
     def heard(self, member: int, height: int) -> None:
         """Note that a member claims to have the block of `height`."""
+        if member != self._desk.member:
+            self._deaf_periods = 0
         if member != self._desk.member and height > self._desk.state.height:
             self._claims[member] = max(height, self._claims.get(member, 0))
 
@@ -62,9 +75,32 @@ class Sync:
             self._attempt += 1
             self._ask()
 
+    def begin_period(self) -> None:
+        """Ask somebody when nobody was heard for long (rules P80, P81).
+
+        Who was away while all others changed their keys believes none of them, and reads their new
+        keys in the blocks.
+        """
+        self._deaf_periods += 1
+        if self._deaf_periods <= DEAF_PERIODS_MAX:
+            return
+        others = [
+            number
+            for number, each in enumerate(self._desk.state.membership.members)
+            if number != self._desk.member and each.standing is not Standing.PENDING
+        ]
+        if others:
+            self._stranger = next((each for each in others if each > self._stranger), others[0])
+            self._request(self._stranger)
+
     def _ask(self) -> None:
         members = sorted(self._claims)
         responder = next((each for each in members if each > self._last_asked), members[0])
+        if self._request(responder):
+            self._asked = self._last_asked = responder
+            self._wait()
+
+    def _request(self, responder: int) -> bool:
         request = self._desk.sign_request(
             BlocksRequest(
                 responder=responder,
@@ -72,11 +108,9 @@ class Sync:
                 counter=self._desk.next_counter(),
             )
         )
-        if request is None:
-            return
-        self._asked = self._last_asked = responder
-        self._desk.send(responder, BlocksRequestMessage(request=request))
-        self._wait()
+        if request is not None:
+            self._desk.send(responder, BlocksRequestMessage(request=request))
+        return request is not None
 
     def _wait(self) -> None:
         self._waiting_at = self._desk.height

@@ -31,10 +31,9 @@ class Training:
         member = desk.member
         if member is None or desk.signer is None or not desk.is_signing:
             return None
-        if not desk.contract.members[member].is_trainer:
-            return None
         state = desk.state
-        if not opens_for_training(desk.contract, state):
+        is_trainer = desk.contract.members[member].is_trainer
+        if not is_trainer or not opens_for_training(desk.contract, state):
             return None
         stored = desk.signer.stored_update()
         is_lost = stored is not None and stored.statement.update_id in desk.lost_updates

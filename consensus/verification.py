@@ -1,9 +1,14 @@
 """The gate: messages become inputs when a member signed them (rule P3).
 
 Membership is checked before the signature, the signature before anything is kept. Certificates, and
-the statements inside blocks, are checked by the engine, which knows the sets they belong to.
+the statements inside blocks, are checked by the engine, which knows the sets they belong to. A
+statement of a decided height is checked with the key that was in force then. A pending key may sign
+READY and requests; who is gone may ask for blocks, from which it learns that it is (rule P81).
 """
 
+from contextlib import suppress
+
+from consensus.change_inputs import OperationReceived, ReadyReceived
 from consensus.effects import (
     BlocksReceived,
     BlocksRequested,
@@ -30,8 +35,10 @@ from consensus.messages import (
     HaveMessage,
     Message,
     MetricsMessage,
+    OperationMessage,
     ProposalMessage,
     ProposalRequestMessage,
+    ReadyMessage,
     StatementsMessage,
     StatementsRequestMessage,
     StatusMessage,
@@ -42,35 +49,50 @@ from consensus.messages import (
 from ledger.certificates import certificate_hash
 from ledger.errors import DecodeError, SignatureError
 from ledger.evidence import content_problem, evidence_root, place_problem, role_problem
-from ledger.genesis import Contract
+from ledger.genesis import Contract, Member
 from ledger.keys import SignatureScheme, Signed, StatementT, Verified, verify
+from ledger.membership import public_keys_at
 from ledger.metrics import MetricsReport
+from ledger.operations import Ready, operation_id
 from ledger.records import Block, HaveList, Proposal, UpdateHeader, Vote, block_id
+from ledger.state import State
 
 
 def verify_message(
-    message: Message, *, contract: Contract, chain_id: bytes, scheme: SignatureScheme
+    message: Message, *, contract: Contract, state: State, scheme: SignatureScheme
 ) -> Input:
     """Return the input that a decoded message is, after checking who signed it.
+
+    Args:
+        message: From anybody.
+        contract: The contract in force after `state`.
+        state: The state after the last block here.
+        scheme: How signatures are checked.
 
     Raises:
         SignatureError: If a signer is no member, may not say this, or did not sign it.
         DecodeError: If the parts of the message do not fit each other.
     """
-    gate = _Gate(contract, chain_id, scheme)
+    gate = _Gate(contract, state, scheme)
+    found: Input
     match message:
         case CertificateMessage():
-            return CertificateReceived(certificate=message.certificate)
+            found = CertificateReceived(certificate=message.certificate)
         case EntryProofMessage():
-            return _entry_proof(message, gate)
+            found = _entry_proof(message, gate)
         case BlocksMessage():
-            return _blocks(message)
+            found = _blocks(message)
         case EvidenceMessage():
-            return _evidence(message, gate)
+            found = _evidence(message, gate)
+        case OperationMessage():
+            found = _operation(message, gate)
+        case ReadyMessage():
+            found = ReadyReceived(ready=gate.verified_pending(message.ready))
         case StatementsMessage():
-            return _statements(message, gate)
+            found = _statements(message, gate)
         case _:
-            return _one_statement(message, gate)
+            found = _one_statement(message, gate)
+    return found
 
 
 def _one_statement(
@@ -98,7 +120,7 @@ def _one_statement(
         case StatusMessage():
             found = StatusReceived(status=gate.verified(message.status))
         case BlocksRequestMessage():
-            found = BlocksRequested(request=gate.verified(message.request))
+            found = BlocksRequested(request=gate.verified_asker(message.request))
         case ProposalRequestMessage():
             found = ProposalRequested(request=gate.verified(message.request))
         case StatementsRequestMessage():
@@ -111,23 +133,55 @@ def _one_statement(
 class _Gate:
     """Membership, role, then signature, in this order: cheap checks first."""
 
-    def __init__(self, contract: Contract, chain_id: bytes, scheme: SignatureScheme) -> None:
+    def __init__(self, contract: Contract, state: State, scheme: SignatureScheme) -> None:
         self.contract = contract
+        self.state = state
         self._members = contract.members
-        self._chain_id = chain_id
         self._scheme = scheme
 
     def verified(
         self, signed: Signed[StatementT], *, is_validators: bool = False
     ) -> Verified[StatementT]:
+        member = self._known(signed)
+        is_allowed = member.is_validator if is_validators else member.roles
+        if not is_allowed:
+            what = "validator" if is_validators else "member now"
+            kind = type(signed.statement).__name__
+            raise SignatureError(f"{kind}: member {signed.signer} is no {what}")
+        return self._checked(signed)
+
+    def verified_asker(self, signed: Signed[StatementT]) -> Verified[StatementT]:
+        """Whoever was taken in once may ask for blocks, and with any key that it ever had.
+
+        Only the blocks can tell it that it is gone, or that its key was replaced.
+        """
+        self._known(signed)
+        membership, number = self.state.membership, signed.signer
+        earlier = [each.public_key for each in membership.retired if each.member == number]
+        for key in earlier:
+            with suppress(SignatureError):
+                return verify(signed, key, chain_id=self.state.chain_id, scheme=self._scheme)
+        return self._checked(signed)
+
+    def verified_pending(self, signed: Signed[Ready]) -> Verified[Ready]:
+        self._known(signed)
+        if signed.signer not in self.state.membership.pending:
+            raise SignatureError(f"READY: member {signed.signer} is not one that is pending")
+        return self._checked(signed)
+
+    def _known(self, signed: Signed[StatementT]) -> Member:
         if signed.signer >= len(self._members):
             count = len(self._members)
             raise SignatureError(f"expected one of {count} members, got member {signed.signer}")
-        member = self._members[signed.signer]
-        if is_validators and not member.is_validator:
-            kind = type(signed.statement).__name__
-            raise SignatureError(f"{kind}: member {signed.signer} is no validator")
-        return verify(signed, member.public_key, chain_id=self._chain_id, scheme=self._scheme)
+        return self._members[signed.signer]
+
+    def _checked(self, signed: Signed[StatementT]) -> Verified[StatementT]:
+        stated, height = signed.statement, self.state.height + 1
+        if isinstance(stated, UpdateHeader | HaveList | Proposal | Vote):
+            height = stated.height
+        keys = public_keys_at(self.state.membership, height)
+        chain_id = self.state.chain_id
+        return verify(signed, keys[signed.signer], chain_id=chain_id, scheme=self._scheme)
 
     def verified_update(self, message: UpdateMessage) -> Verified[UpdateHeader]:
         update = message.update
@@ -142,6 +196,14 @@ class _Gate:
         if signer < len(self._members) and not self._members[signer].has_hold_out:
             raise SignatureError(f"METRICS: member {signer} has no hold-out")
         return self.verified(message.metrics, is_validators=True)
+
+
+def _operation(message: OperationMessage, gate: _Gate) -> OperationReceived:
+    expected = operation_id(message.operation, gate.state.chain_id)
+    if message.approval.statement.operation_id != expected:
+        raise DecodeError("OPERATION: the approval that came with it is of another one")
+    approval = gate.verified(message.approval)
+    return OperationReceived(operation=message.operation, approval=approval)
 
 
 def _proposal(message: ProposalMessage, gate: _Gate) -> ProposalReceived:

@@ -11,6 +11,8 @@ from typing import Final, Self
 from consensus.engine import Engine
 from consensus.record import INITIAL_RECORD, SafetyRecord
 from consensus.signer import Signer
+from fednode.changes.errands import Errands
+from fednode.changes.kept import load_operations
 from fednode.channel_store import ChannelStore
 from fednode.chores import Chores, Household
 from fednode.clock import Clock
@@ -25,6 +27,7 @@ from fednode.key_exchange import KeyExchange, KeyExchangeParts
 from fednode.node import Node, NodeParts
 from fednode.outbox import Outbox
 from fednode.own_evaluation import SiteProcess
+from fednode.requester import Requester
 from fednode.roster import Roster
 from fednode.sending import BodySender
 from fednode.transport.base import Transport
@@ -112,56 +115,57 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
     """Return a node at the state of its ledger, ready to `run`."""
     contract = membership.genesis.contract
     counters = Counters()
-    signer = _signer(membership, storage.ledger, chain_id(contract))
     roster = Roster(contract, storage.ledger.state)
+    requester = Requester(membership.member, membership.keys, roster)
     line = _line(membership, around.transport)
     keys = _sender_keys(membership, counters)
-    exchange_parts = ExchangeParts(
-        line=line,
-        blobs=storage.blobs,
-        sign=signer.sign_request,
-        can_read=keys.can_read,
-        clock=around.clock,
-        first_counter=storage.ledger.first_counter(PULL_COUNTERS, around.clock.now_ms()),
-        counters=counters,
-        receiver_limits=ReceiverLimits(body_bytes=contract.limits.body_bytes_max),
-        pull_limits=PullLimits(),
+    exchange = BodyExchange(
+        ExchangeParts(
+            line=line,
+            blobs=storage.blobs,
+            sign=requester.sign_request,
+            can_read=keys.can_read,
+            clock=around.clock,
+            first_counter=storage.ledger.first_counter(PULL_COUNTERS, around.clock.now_ms()),
+            counters=counters,
+            receiver_limits=ReceiverLimits(body_bytes=contract.limits.body_bytes_max),
+            pull_limits=PullLimits(),
+        )
     )
-    sender = BodySender(
-        line=line, blobs=storage.blobs, keys=keys, clock=around.clock, counters=counters
-    )
+    blobs, clock = storage.blobs, around.clock
+    sender = BodySender(line=line, blobs=blobs, keys=keys, clock=clock, counters=counters)
     key_parts = KeyExchangeParts(
         keys=keys,
         store=ChannelStore(storage.folder, membership.key),
         roster=roster,
         outbox=Outbox(line),
-        signer=signer,
+        signer=requester,
         clock=around.clock,
     )
     household = Household(
         member=membership.member,
         roster=roster,
         blobs=storage.blobs,
-        exchange=BodyExchange(exchange_parts),
+        exchange=exchange,
         sender=sender,
         trainer=around.trainer,
         keeper=_keeper(storage, around.keep_heights),
         journal=around.journal,
     )
-    keyring = Keyring(membership.network_key)
-    inbox = MessageInbox(roster=roster, keyring=keyring, sender_keys=keys, counters=counters)
     return Node(
         NodeParts(
-            engine=_engine(membership, storage, signer),
+            engine=_engine(membership, storage),
             ledger=storage.ledger,
             roster=roster,
             line=line,
-            inbox=inbox,
+            inbox=_inbox(membership, roster, keys, counters),
             outbox=key_parts.outbox,
             key_exchange=KeyExchange(key_parts),
-            exchange=household.exchange,
+            exchange=exchange,
             sender=sender,
             chores=Chores(household),
+            errands=Errands(storage.folder, membership.key_file, requester),
+            folder=storage.folder,
             clock=around.clock,
             journal=around.journal,
             halted=storage.halted,
@@ -184,6 +188,13 @@ def _line(membership: Membership, transport: Transport) -> Line:
     )
 
 
+def _inbox(
+    membership: Membership, roster: Roster, keys: SenderKeys, counters: Counters
+) -> MessageInbox:
+    keyring = Keyring(membership.network_key)
+    return MessageInbox(roster=roster, keyring=keyring, sender_keys=keys, counters=counters)
+
+
 def _sender_keys(membership: Membership, counters: Counters) -> SenderKeys:
     return SenderKeys(
         own_member=membership.member,
@@ -199,7 +210,8 @@ def _signer(membership: Membership, ledger: Ledger, chain: bytes) -> Signer:
     return Signer(key=membership.key, member=membership.member, chain_id=chain, record=record)
 
 
-def _engine(membership: Membership, storage: Storage, signer: Signer) -> Engine:
+def _engine(membership: Membership, storage: Storage) -> Engine:
+    signer = _signer(membership, storage.ledger, chain_id(membership.genesis.contract))
     ledger, update = storage.ledger, signer.stored_update()
     own = () if update is None else (update.statement.update_id,)
     return Engine(
@@ -212,6 +224,7 @@ def _engine(membership: Membership, storage: Storage, signer: Signer) -> Engine:
         proposals=ledger.load_proposals(ledger.head + 1),
         evidence=ledger.load_evidence(),
         lost_updates=[each for each in own if not storage.blobs.has(each)],
+        operations=load_operations(storage.folder),
     )
 
 

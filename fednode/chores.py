@@ -202,6 +202,8 @@ class Chores:
             results=results,
             evidence=work.evidence,
             metrics=work.metrics,
+            operations=work.operations,
+            readies=work.readies,
         )
         block = build_block(home.roster.contract_at(state), state, draft)
         self._feed(fx.BlockBuilt(height=work.height, view=work.view, block=block))
@@ -296,7 +298,7 @@ class Chores:
 
     def _make_training(self, trainer: SiteProcess | None) -> OwnTraining | None:
         home = self._home
-        if trainer is None or not home.roster.contract.members[home.member].is_trainer:
+        if trainer is None:
             return None
         return OwnTraining(
             OwnTrainingParts(
@@ -312,7 +314,7 @@ class Chores:
 
     def _make_evaluation(self, trainer: SiteProcess | None) -> OwnEvaluation | None:
         home = self._home
-        if trainer is None or not home.roster.contract.members[home.member].has_hold_out:
+        if trainer is None:
             return None
         return OwnEvaluation(
             OwnEvaluationParts(

@@ -24,6 +24,7 @@ from fednode.wire.packets import BodyPacket, PullRequest, decode_packet
 from fednode.wire.sender_keys import SenderKeys
 from ledger.errors import CertificateError, DecodeError, SignatureError
 from ledger.keys import ED25519, SignatureScheme, Signed, StatementT, Verified, verify
+from ledger.membership import Standing
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ class MessageInbox:
                 return verify_message(
                     message,
                     contract=roster.contract,
-                    chain_id=roster.state.chain_id,
+                    state=roster.state,
                     scheme=self._scheme,
                 )
 
@@ -140,13 +141,17 @@ class MessageInbox:
         return ArrivedPacket(packet=decode_packet(opened.plaintext), sender=opened.owner)
 
     def _verified(self, signed: Signed[StatementT]) -> Verified[StatementT]:
-        members, signer = self._roster.contract.members, signed.signer
-        if signer >= len(members):
-            raise SignatureError(f"expected a member below {len(members)}, got {signer}")
+        state, signer = self._roster.state, signed.signer
+        members = state.membership.members
+        if signer >= len(members) or signer in state.banned:
+            raise SignatureError(f"expected one of {len(members)} members, got {signer}")
+        if members[signer].standing not in (Standing.ACTIVE, Standing.PENDING):
+            # Whoever is pending fetches models, to be ready; who is gone gets none.
+            raise SignatureError(f"member {signer} is no member now")
         return verify(
             signed,
-            members[signer].public_key,
-            chain_id=self._roster.state.chain_id,
+            members[signer].member.public_key,
+            chain_id=state.chain_id,
             scheme=self._scheme,
         )
 

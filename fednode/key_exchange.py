@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from consensus.signer import Signer
 from fednode.channel_store import ChannelStore
 from fednode.clock import Clock
 from fednode.outbox import Outbox
+from fednode.requester import Requester
 from fednode.roster import Roster
 from fednode.spawning import Spawn
 from fednode.wire.channels import Channel, OwnKeys, SenderBox
@@ -45,7 +45,7 @@ class KeyExchangeParts:
     store: ChannelStore
     roster: Roster
     outbox: Outbox
-    signer: Signer
+    signer: Requester
     clock: Clock
     random: Callable[[int], bytes] = os.urandom
 
@@ -149,7 +149,7 @@ def readers(state: State) -> tuple[int, ...]:
     return tuple(
         number
         for number, each in enumerate(state.membership.members)
-        if each.standing is not Standing.GONE and number not in state.banned
+        if each.standing in (Standing.ACTIVE, Standing.PENDING) and number not in state.banned
     )
 
 

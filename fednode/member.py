@@ -12,7 +12,7 @@ from fednode.config import NodeConfig
 from fednode.errors import ConfigError, NodeError
 from fednode.events import EventSink
 from fednode.founding.contracts import initial_model_body, settings_of
-from fednode.founding.membership import Membership
+from fednode.founding.membership import Membership, known_state
 from fednode.learning.errors import DataError, SettingsError, TrainerError
 from fednode.learning.job import TrainingJob, save_job
 from fednode.learning.trainer import TrainerProcess
@@ -20,6 +20,7 @@ from fednode.node import Node
 from fednode.transport.mqtt import MqttTransport
 from fednode.wire.topics import topics_of
 from ledger.genesis import chain_id
+from ledger.membership import Standing
 
 JOB_NAME: Final = "training-job.json"
 TRAINER_FOLDER: Final = "trainer"
@@ -65,9 +66,14 @@ async def run_member(config: NodeConfig, membership: Membership, events: EventSi
 
 
 async def _start_trainer(config: NodeConfig, membership: Membership) -> TrainerProcess | None:
-    contract = membership.genesis.contract
-    own = contract.members[membership.member]
-    if not own.is_trainer and not own.has_hold_out:
+    founders = membership.genesis.contract
+    records = known_state(config.node.folder, founders).membership.members
+    own = records[membership.member] if membership.member < len(records) else None
+    # Whoever is to be admitted trains as soon as it is, if it has rows.
+    needs_rows = config.data is not None
+    if own is not None:
+        needs_rows = own.member.is_trainer or own.member.has_hold_out
+    if not needs_rows or (own is not None and own.standing is Standing.GONE):
         return None
     if config.data is None:
         raise ConfigError(

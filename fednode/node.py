@@ -13,12 +13,17 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import assert_never
 
 from consensus import effects as fx
 from consensus import messages as msg
+from consensus.change_inputs import KeepOperations
 from consensus.engine import Engine
 from consensus.judging import Evaluate
+from consensus.line_inputs import Reconnected
+from fednode.changes.errands import Errands
+from fednode.changes.kept import save_operations
 from fednode.chores import Chores
 from fednode.clock import Clock
 from fednode.errors import NodeError
@@ -56,6 +61,8 @@ class NodeParts:
         key_exchange: Sees to it that members, and they alone, can read bodies.
         exchange: Gets bodies.
         sender: Hands bodies out.
+        errands: Brings orders of the own member.
+        folder: Where pending operations are kept.
         chores: Trains, builds, checks, fetches: everything that takes time.
         clock: Wall-clock time for the engine.
         journal: Tells people and programs what happens.
@@ -72,6 +79,8 @@ class NodeParts:
     exchange: BodyExchange
     sender: BodySender
     chores: Chores
+    errands: Errands
+    folder: Path
     clock: Clock
     journal: Journal
     halted: Halted
@@ -106,6 +115,7 @@ class Node:
                 self._background(self._read_packets(), "packets")
                 self._parts.chores.start(self.feed, self._spawn, self._engine.state)
                 self.feed(fx.Started())
+                self._background(self._parts.errands.run(self.feed), "orders")
                 await self._end
         finally:
             self._timers.cancel_all()
@@ -128,7 +138,13 @@ class Node:
 
     def _carry_out(self, effect: fx.Effect) -> None:
         match effect:
-            case fx.Persist() | fx.SaveProposal() | fx.SaveEvidence() | fx.CommitBlock():
+            case (
+                fx.Persist()
+                | fx.SaveProposal()
+                | fx.SaveEvidence()
+                | KeepOperations()
+                | fx.CommitBlock()
+            ):
                 self._store(effect)
             case fx.Publish() | fx.Send() | fx.AnswerBlocks() | fx.AnswerCertificate():
                 self._tell(effect)
@@ -151,6 +167,8 @@ class Node:
                 self._parts.ledger.save_proposal(proposal, block)
             case fx.SaveEvidence(member=member, evidence=evidence):
                 self._parts.ledger.save_evidence(member, evidence)
+            case KeepOperations(operations=operations):
+                save_operations(self._parts.folder, operations)
             case fx.CommitBlock(block=block, certificate=certificate, state=state):
                 self._parts.ledger.append(block, certificate, state)
                 self._parts.roster.follow(state)
@@ -232,7 +250,7 @@ class Node:
         async for event in self._parts.line.transport.events():
             self._parts.journal.connection(event)
             if isinstance(event, Connected) and event.is_reconnect and event.lane is Lane.CONTROL:
-                self.feed(fx.Reconnected())
+                self.feed(Reconnected())
 
     def _background(self, work: Coroutine[object, object, None], name: str) -> None:
         _ = self._spawn(work, name)

@@ -1,7 +1,7 @@
 """The contract in force, for all parts of a node: committed blocks may change it (rule P81)."""
 
 from ledger.genesis import Contract
-from ledger.in_force import contract_in_force
+from ledger.membership import contract_in_force
 from ledger.state import State
 
 

@@ -131,7 +131,7 @@ def sign(
 
 def _sign(genesis: "Genesis", config: Path) -> "Genesis":
     from fednode.config import load_config
-    from fednode.founding.consent import sign_contract
+    from fednode.founding.consent import number_of, sign_contract
     from fednode.founding.keys import load_key_file
     from fednode.founding.membership import (
         load_network_key,
@@ -143,7 +143,8 @@ def _sign(genesis: "Genesis", config: Path) -> "Genesis":
     key = load_key_file(settings.node.key_file)
     _print_genesis(genesis)
     print()
-    refuse_differences(local_differences(settings, key, genesis.contract))
+    number = number_of(genesis.contract, key.public_key)
+    refuse_differences(local_differences(settings, number, genesis.contract))
     signed = sign_contract(genesis, key.signing)
     print(f"signed as {settings.node.name}")
     if settings.node.network_key_file.exists():

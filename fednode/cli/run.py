@@ -79,6 +79,7 @@ def _surroundings(
     from fednode.clock import SystemClock
     from fednode.errors import ConfigError
     from fednode.events import Fanout
+    from fednode.founding.membership import known_state, settle_keys
     from fednode.status import STATUS_NAME, LastError, StatusBoard
     from ledger.lock import FolderLock
 
@@ -92,6 +93,7 @@ def _surroundings(
             )
         # Rule P60: two nodes with one key would contradict each other, whatever their folders.
         stack.enter_context(FolderLock(key_folder))
+        settle_keys(settings, known_state(folder, membership.genesis.contract))
         folder.mkdir(parents=True, exist_ok=True)
         board = StatusBoard(folder / STATUS_NAME, SystemClock())
         logging.getLogger().addHandler(LastError(board))

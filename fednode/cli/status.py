@@ -23,6 +23,7 @@ class MemberView:
     member: int
     name: str
     roles: str
+    standing: str
     last_vote_height: int
     last_vote_ms: int | None
     last_included_height: int
@@ -38,22 +39,29 @@ def status(
 
     Example: fednode status north
     """
+    from fednode.changes.kept import load_operations
+    from fednode.changes.mailbox import Mailbox
     from fednode.folders import open_ledger, state_folder
     from fednode.status import STATUS_NAME, is_running, load_status
+    from ledger.membership import contract_in_force
 
     known = load_status(state_folder(folder) / STATUS_NAME)
     with open_ledger(folder) as ledger:
         members = _members(ledger, known)
         state = ledger.state
+        contract = contract_in_force(ledger.contract, state)
+        home = state_folder(folder)
         summary: dict[str, object] = {
-            "network": ledger.contract.name,
+            "network": contract.name,
             "chain_id": ledger.chain_id.hex(),
             "is_running": known is not None and is_running(known),
             "certified_height": state.height,
             "training_round": state.training_round,
-            "training_rounds": ledger.contract.training_rounds,
-            "is_finished": state.training_round >= ledger.contract.training_rounds,
+            "training_rounds": contract.training_rounds,
+            "is_finished": state.training_round >= contract.training_rounds,
             "model_id": state.model_id.hex(),
+            "operations_pending": len(load_operations(home)),
+            "orders_waiting": len(Mailbox(home).waiting()),
         }
     if as_json:
         live = known.model_dump(mode="json") if known else None
@@ -63,11 +71,12 @@ def status(
 
 
 def _members(ledger: "Ledger", known: "Status | None") -> list[MemberView]:
+    from fednode.changes.standing import standing_text
     from fednode.founding.terms import role_names
     from fednode.status import silent_members
     from ledger.certificates import signers
 
-    state, contract = ledger.state, ledger.contract
+    state = ledger.state
     signed: dict[int, int] = {}
     included: dict[int, int] = {}
     if state.height:
@@ -78,13 +87,15 @@ def _members(ledger: "Ledger", known: "Status | None") -> list[MemberView]:
             included[each.trainer] = block.header.height
     silent = silent_members(known, state.validators.members) if known else {}
     views = []
-    for number, member in enumerate(contract.members):
+    for number, record in enumerate(state.membership.members):
+        member = record.member
         heard = known.heard.get(str(number)) if known else None
         views.append(
             MemberView(
                 member=number,
                 name=member.name,
                 roles=role_names(member.roles),
+                standing=standing_text(state, number),
                 last_vote_height=max(heard.height if heard else 0, signed.get(number, 0)),
                 last_vote_ms=heard.time_ms if heard else None,
                 last_included_height=included.get(number, 0),
@@ -106,6 +117,11 @@ def _print(summary: dict[str, object], members: list[MemberView], known: "Status
             + (" (finished)" if summary["is_finished"] else ""),
         ),
         ("model", summary["model_id"]),
+        (
+            "changes",
+            f"{summary['operations_pending']} pending operations, {summary['orders_waiting']} "
+            "orders waiting; see 'fednode member list'",
+        ),
     ]
     if known is not None and summary["is_running"]:
         phase = f"height {known.height}, view {known.view}: {known.phase}"
@@ -120,6 +136,7 @@ def _print(summary: dict[str, object], members: list[MemberView], known: "Status
             each.member,
             each.name,
             each.roles,
+            each.standing,
             each.last_vote_height or "-",
             _time(each.last_vote_ms),
             each.last_included_height or "-",
@@ -127,7 +144,7 @@ def _print(summary: dict[str, object], members: list[MemberView], known: "Status
         )
         for each in members
     ]
-    columns = ("", "member", "roles", "voted at", "heard", "updated at", "")
+    columns = ("", "member", "roles", "standing", "voted at", "heard", "updated at", "")
     print_table(columns, rows)
 
 

@@ -1,7 +1,11 @@
 """All that a node starts with: genesis, keys and number, checked against its own settings (P1)."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from fednode.changes.next_key import load_next_key, promote_next_key
 from fednode.config import NodeConfig
 from fednode.errors import ConfigError
 from fednode.founding.consent import missing_signatures, number_of
@@ -9,7 +13,7 @@ from fednode.founding.contracts import check_rule
 from fednode.founding.genesis_files import load_genesis, read_public_file
 from fednode.founding.keys import MemberKey, load_key_file
 from fednode.founding.members import millionths_held
-from fednode.founding.network_key import open_network_key
+from fednode.founding.network_key import number_in_file, open_network_key
 from fednode.founding.terms import Difference, Term, contract_terms, differences
 from fednode.learning.preprocessing import preprocess
 from fednode.learning.registry import learner_hash
@@ -18,6 +22,9 @@ from fednode.wire.envelope import NetworkKey
 from ledger.genesis import Contract, Genesis
 from ledger.genesis_rules import check_genesis
 from ledger.keys import SecretKey
+from ledger.membership import contract_in_force
+from ledger.state import State, initial_state
+from ledger.store import DATABASE_NAME, Ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +33,9 @@ class Membership:
 
     Attributes:
         member: This member's number.
-        key: Its secret key.
+        key: Its secret key: the one in force, as far as this node's ledger tells.
+        next_key: The key after a rotation, if one was made (rule P81).
+        key_file: Where the key lies, and the next one beside it; None where it is in memory only.
         genesis: The contract, signed by all.
         network_key: Seals what the broker sees (rule P90).
     """
@@ -35,6 +44,13 @@ class Membership:
     key: SecretKey = field(repr=False)
     genesis: Genesis
     network_key: NetworkKey
+    next_key: SecretKey | None = field(default=None, repr=False)
+    key_file: Path | None = None
+
+    @property
+    def keys(self) -> tuple[SecretKey, ...]:
+        """The member's keys, the one in force first."""
+        return (self.key,) if self.next_key is None else (self.key, self.next_key)
 
 
 def open_membership(config: NodeConfig) -> Membership:
@@ -48,9 +64,8 @@ def open_membership(config: NodeConfig) -> Membership:
         DataError: If the member's rows cannot be read.
         SettingsError: If the contract's learner is not installed.
     """
-    key = load_key_file(config.node.key_file)
+    keys = own_keys(config)
     genesis = load_genesis(config.node.genesis_file)
-    member = number_of(genesis.contract, key.public_key)
     missing = missing_signatures(genesis)
     if missing:
         raise ConfigError(
@@ -59,13 +74,100 @@ def open_membership(config: NodeConfig) -> Membership:
         )
     check_genesis(genesis)
     check_rule(genesis.contract)
-    refuse_differences(local_differences(config, key, genesis.contract))
+    sealed = read_public_file(config.node.network_key_file, "the sealed network key")
+    state = known_state(config.node.folder, genesis.contract)
+    member, key = find_place(keys, state, sealed, genesis.contract)
+    contract = contract_in_force(genesis.contract, state)
+    refuse_differences(local_differences(config, member, contract))
+    others = [each.signing for each in keys if each is not key]
     return Membership(
         member=member,
         key=key.signing,
         genesis=genesis,
-        network_key=load_network_key(config, key, genesis.contract),
+        network_key=open_for_any(sealed, keys, genesis.contract),
+        next_key=others[0] if others else None,
+        key_file=config.node.key_file,
     )
+
+
+def own_keys(config: NodeConfig) -> tuple[MemberKey, ...]:
+    """Return the member's key, and after it the next one if one was made.
+
+    Raises:
+        ConfigError: If a file is missing or is no key.
+    """
+    key_file = config.node.key_file
+    key, following = load_key_file(key_file), load_next_key(key_file)
+    return (key,) if following is None else (key, following)
+
+
+def settle_keys(config: NodeConfig, state: State) -> None:
+    """Put the member's next key in the place of the old one, if it is in force now (rule P81).
+
+    Args:
+        config: The member's settings.
+        state: As far as this node's ledger goes.
+
+    Raises:
+        ConfigError: If a file cannot be read or renamed.
+    """
+    following = load_next_key(config.node.key_file)
+    if following is not None and following.public_key in state.membership.public_keys:
+        promote_next_key(config.node.key_file)
+
+
+def known_state(folder: Path, contract: Contract) -> State:
+    """Return the state of the ledger in a node's folder, the first one if there is no ledger.
+
+    Raises:
+        StorageError: If the ledger is damaged.
+    """
+    if not (folder / DATABASE_NAME).exists():
+        return initial_state(contract)
+    with Ledger.open(folder, read_only=True) as ledger:
+        return ledger.state
+
+
+def find_place(
+    keys: Sequence[MemberKey], state: State, sealed: bytes, contract: Contract
+) -> tuple[int, MemberKey]:
+    """Return the number of the member that has one of some keys, and which of them is its own now.
+
+    Whoever is to join is not in the ledger that it has: then the number is the one for which the
+    network key was sealed, which the chain confirms as soon as it is here (rule P81).
+
+    Args:
+        keys: The member's keys, the older one first.
+        state: As far as this node's ledger goes.
+        sealed: The file of the network key.
+        contract: The founders' contract, for the error.
+
+    Raises:
+        ConfigError: If no member has such a key.
+    """
+    in_force = state.membership.public_keys
+    for key in reversed(keys):
+        if key.public_key in in_force:
+            return in_force.index(key.public_key), key
+    retired = {each.public_key: each.member for each in state.membership.retired}
+    for key in keys:
+        known = retired.get(key.public_key)
+        number = number_in_file(sealed, key.public_key) if known is None else known
+        if number is not None:
+            return number, key
+    return number_of(contract, keys[0].public_key), keys[0]
+
+
+def open_for_any(sealed: bytes, keys: Sequence[MemberKey], contract: Contract) -> NetworkKey:
+    """Return the network key, which one of the member's keys opens.
+
+    Raises:
+        ConfigError: If none does.
+    """
+    for key in keys[:-1]:
+        with suppress(ConfigError):
+            return NetworkKey(key=open_network_key(sealed, key, contract))
+    return NetworkKey(key=open_network_key(sealed, keys[-1], contract))
 
 
 def load_network_key(config: NodeConfig, key: MemberKey, contract: Contract) -> NetworkKey:
@@ -79,18 +181,22 @@ def load_network_key(config: NodeConfig, key: MemberKey, contract: Contract) -> 
 
 
 def local_differences(
-    config: NodeConfig, key: MemberKey, contract: Contract
+    config: NodeConfig, number: int, contract: Contract
 ) -> tuple[Difference, ...]:
     """Return where the member's own settings, code and data differ from the contract.
 
-    `left` is the member's own value, `right` the contract's.
+    `left` is the member's own value, `right` the contract's. What the contract says of the member
+    is compared if it is in it with a role.
+
+    Args:
+        config: The member's settings.
+        number: The member's number.
+        contract: The founders' contract, or the one in force.
 
     Raises:
-        ConfigError: If the key is no member's.
         DataError: If the member's rows cannot be read.
         SettingsError: If the contract's learner is not installed.
     """
-    number = number_of(contract, key.public_key)
     agreed = contract_terms(contract)
     own: dict[str, Term] = {
         f"members.{number}.name": config.node.name,
@@ -114,6 +220,10 @@ def local_differences(
             if name not in known
         )
     own.update(config.terms)
+    is_in_role = number < len(contract.members) and contract.members[number].roles
+    if not is_in_role:
+        # To be admitted, or gone: the chain holds nothing that these settings could differ from.
+        own = {name: own[name] for name in own if not name.startswith(f"members.{number}.")}
     relevant = {name: agreed[name] for name in own if name in agreed}
     return (*differences(own, relevant), *unused)
 

@@ -66,6 +66,8 @@ DECODABLE: Final[tuple[type[Encoded], ...]] = (
     consensus.MetricsMessage,
     consensus.StatementsRequestMessage,
     consensus.StatementsMessage,
+    consensus.OperationMessage,
+    consensus.ReadyMessage,
     PullRequestMessage,
     ChannelMessage,
     SenderMessage,

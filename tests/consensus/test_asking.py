@@ -372,7 +372,7 @@ def test_answers_whose_parts_do_not_fit_are_refused() -> None:
             verify_message(
                 message,
                 contract=bench.contract,
-                chain_id=bench.state.chain_id,
+                state=bench.state,
                 scheme=STUB_SCHEME,
             )
 

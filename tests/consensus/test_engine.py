@@ -8,7 +8,6 @@ from consensus.effects import (
     BlockBuilt,
     Persist,
     ProposalReceived,
-    Reconnected,
     Started,
     Timer,
     TimerFired,
@@ -17,6 +16,7 @@ from consensus.effects import (
 )
 from consensus.engine import Engine
 from consensus.later import NEXT_HEIGHT_INPUTS_PER_MEMBER
+from consensus.line_inputs import Reconnected
 from consensus.past import CERTIFICATES_PER_PERIOD
 from consensus.record import INITIAL_RECORD, Step
 from ledger.certificates import signers

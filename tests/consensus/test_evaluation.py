@@ -285,7 +285,7 @@ def test_the_gate_refuses_metrics_of_who_has_no_hold_out() -> None:
             verify_message(
                 MetricsMessage(metrics=metrics),
                 contract=of,
-                chain_id=made.state.chain_id,
+                state=made.state,
                 scheme=STUB_SCHEME,
             )
 

@@ -30,7 +30,7 @@ def hear(bench: Bench, evidence: Evidence) -> tuple[str, ...]:
     happened = verify_message(
         EvidenceMessage(evidence=evidence),
         contract=bench.contract,
-        chain_id=bench.state.chain_id,
+        state=bench.state,
         scheme=STUB_SCHEME,
     )
     return bench.step(happened)
@@ -254,7 +254,7 @@ def test_good_evidence_becomes_an_input() -> None:
     message = EvidenceMessage(evidence=proof(bench.chain, bench.others[0]))
 
     happened = verify_message(
-        message, contract=bench.contract, chain_id=bench.state.chain_id, scheme=STUB_SCHEME
+        message, contract=bench.contract, state=bench.state, scheme=STUB_SCHEME
     )
 
     assert happened == EvidenceReceived(evidence=message.evidence)
@@ -271,9 +271,7 @@ def test_a_block_whose_evidence_was_taken_out_on_the_way_is_refused() -> None:
     )
 
     with pytest.raises(DecodeError, match="its lists are not its header's"):
-        verify_message(
-            message, contract=bench.contract, chain_id=bench.state.chain_id, scheme=STUB_SCHEME
-        )
+        verify_message(message, contract=bench.contract, state=bench.state, scheme=STUB_SCHEME)
 
 
 def test_evidence_is_durable_before_it_is_said_and_survives_a_restart() -> None:

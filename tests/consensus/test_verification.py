@@ -43,9 +43,7 @@ def make_bench() -> Bench:
 
 
 def verified(bench: Bench, message: Message) -> Input:
-    return verify_message(
-        message, contract=bench.contract, chain_id=bench.state.chain_id, scheme=STUB_SCHEME
-    )
+    return verify_message(message, contract=bench.contract, state=bench.state, scheme=STUB_SCHEME)
 
 
 def proposal(bench: Bench, block: Block) -> ProposalMessage:
@@ -126,11 +124,10 @@ def test_who_may_not_say_it_or_did_not_sign_it_is_refused(
 def test_a_statement_of_another_chain_is_refused() -> None:
     bench = make_bench()
     message = vote(bench, 1)
+    other = replace(bench.state, chain_id=digest("other"))
 
     with pytest.raises(SignatureError):
-        verify_message(
-            message, contract=bench.contract, chain_id=digest("other"), scheme=STUB_SCHEME
-        )
+        verify_message(message, contract=bench.contract, state=other, scheme=STUB_SCHEME)
 
 
 def test_a_proposal_with_another_block_is_refused() -> None:

@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from consensus.record import INITIAL_RECORD
-from consensus.signer import Signer
 from fednode import key_exchange as module
 from fednode.channel_store import ChannelStore
 from fednode.clock import SystemClock
 from fednode.key_exchange import KeyExchange, KeyExchangeParts, readers
 from fednode.outbox import Outbox
+from fednode.requester import Requester
 from fednode.roster import Roster
 from fednode.transport.memory import MemoryHub, MemoryTransport
 from fednode.wire.counters import Counters
@@ -88,9 +87,7 @@ class Home:
                 store=ChannelStore(folder, KEYS[member]),
                 roster=self.roster,
                 outbox=self.outbox,
-                signer=Signer(
-                    key=KEYS[member], member=member, chain_id=STATE.chain_id, record=INITIAL_RECORD
-                ),
+                signer=Requester(member, (KEYS[member],), self.roster),
                 clock=self.clock,
             )
         )

@@ -62,6 +62,8 @@ def build(contract: Contract, state: State, order: BuildBlock, *, is_wrong: bool
         results=results,
         evidence=order.evidence,
         metrics=order.metrics,
+        operations=order.operations,
+        readies=order.readies,
     )
     return build_block(contract, state, draft)
 

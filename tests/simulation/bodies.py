@@ -64,7 +64,7 @@ class Bodies:
             return
         node = self._node
         self._pulls += 1
-        target = (node.member + self._pulls) % node.world.settings.members
+        target = (node.member + self._pulls) % len(node.world.nodes)
         if target != node.member:
             for body_id in self._wanted:
                 node.world.send(node.member, target, BodyPull(body_id=body_id))

@@ -8,7 +8,6 @@ from typing_extensions import override
 
 from consensus.effects import BuildBlock, Halt
 from consensus.messages import EvidenceMessage, Message
-from ledger.genesis import Contract
 from ledger.keys import Signed, StatementT, sign
 from ledger.records import Block
 from tests.byzantine.actors.cast import make_actor
@@ -124,11 +123,6 @@ class ByzantineNode(Node):
         return self.world.settings.members
 
     @property
-    def contract(self) -> Contract:
-        """The terms in force."""
-        return self.world.contract
-
-    @property
     def rng(self) -> Random:
         """The world's chance."""
         return self.world.rng
@@ -161,7 +155,7 @@ class ByzantineNode(Node):
 
     def make(self, order: BuildBlock, *, is_wrong: bool = False) -> Block:
         """Build a block."""
-        return build(self.world.contract, self.state, order, is_wrong=is_wrong)
+        return build(self.contract, self.state, order, is_wrong=is_wrong)
 
     def cut(self, links: Collection[tuple[int, int]], ms_max: int) -> None:
         """Have the broker drop what goes over some links, at most until the network heals."""

@@ -23,6 +23,7 @@ from ledger.errors import CertificateError
 from ledger.genesis import Contract, chain_id
 from ledger.inclusion import opens_for_feedback, staleness
 from ledger.keys import SignatureScheme, Signed
+from ledger.membership import contract_in_force, public_keys_at
 from ledger.powers import ValidatorSet, cap_budget
 from ledger.records import Block, BlockHeader, Phase, QuorumCertificate, Vote, block_id
 from ledger.state import State, apply, initial_state, state_root
@@ -62,9 +63,8 @@ class Checkers:
         self.closings = 0
         self._contract = contract
         self._chain_id = chain_id(contract)
-        self._public_keys = tuple(member.public_key for member in contract.members)
         self._scheme = scheme
-        self._honest = frozenset(honest)
+        self._honest = set(honest)
         self.states: list[State] = [initial_state(contract)]
         self._honest_blocks = 0
         self.decided_ms: dict[int, int] = {}
@@ -72,6 +72,10 @@ class Checkers:
         self._blocks: dict[bytes, Block] = {}
         self._discipline = Discipline(self._honest, self.validators_of)
         self._feedback = FeedbackChecker(contract, self._honest)
+
+    def admit(self, member: int) -> None:
+        """Count a member that joins during the run among the honest ones."""
+        self._honest.add(member)
 
     # --- what is said ---------------------------------------------------------------------------
 
@@ -185,7 +189,7 @@ class Checkers:
             check_certificate(
                 certificate,
                 self.validators_of(certificate.height),
-                self._public_keys,
+                public_keys_at(self.states[-1].membership, certificate.height),
                 chain_id=self._chain_id,
                 scheme=self._scheme,
             )
@@ -195,13 +199,14 @@ class Checkers:
     def _audit(self, effect: CommitBlock) -> None:
         """Check a decided block as an outsider does, from genesis and blocks alone."""
         block, parent = effect.block, self.states[-1]
-        findings = check_block(self._contract, parent, block, scheme=self._scheme)
+        contract = contract_in_force(self._contract, parent)
+        findings = check_block(contract, parent, block, scheme=self._scheme)
         if findings:
             raise ViolationError(f"validity: height {block.header.height}: {findings}")
-        if not recomputes(self._contract, parent, block):
+        if not recomputes(contract, parent, block):
             raise ViolationError(f"validity: results of height {block.header.height} are wrong")
-        judge_block(self._contract, parent, block)
-        state = apply(self._contract, parent, block)
+        judge_block(contract, parent, block)
+        state = apply(contract, parent, block)
         if state_root(state) != block.header.state_root:
             raise ViolationError(f"state root of height {block.header.height} differs")
         self._check_cap(state)
@@ -210,7 +215,7 @@ class Checkers:
         self.kinds[block.header.height] = block.header.kind.name
         self._count_late(parent, block)
         self.metrics += len(block.metrics)
-        self.closings += opens_for_feedback(self._contract, parent)
+        self.closings += opens_for_feedback(contract, parent)
         self.states.append(state)
 
     def _count_late(self, parent: State, block: Block) -> None:
@@ -224,7 +229,7 @@ class Checkers:
     def _check_cap(self, state: State) -> None:
         """Rule P41: the heaviest validators within the budget stay below a third."""
         powers = sorted(each.power for each in state.validators.validators)
-        budget = cap_budget(self._contract.byzantine_budget, len(powers))
+        budget = cap_budget(state.membership.terms.byzantine_budget, len(powers))
         heaviest = sum(powers[len(powers) - budget :])
         is_held = 3 * heaviest < sum(powers) if budget else set(powers) == {1}
         if not is_held:
@@ -239,7 +244,7 @@ class Checkers:
             raise ViolationError(f"bans: {sorted(self.banned)} still vote")
         for member, seen_at in self.proven.items():
             blocks = self._honest_blocks - seen_at
-            if member not in self.banned and blocks > BAN_BLOCKS:
+            if state.validators.power_of(member) and blocks > BAN_BLOCKS:
                 raise ViolationError(
                     f"bans: member {member} contradicted itself and still has power at height"
                     f" {state.height + 1}, {blocks} blocks of honest proposers later"

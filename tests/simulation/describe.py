@@ -8,8 +8,10 @@ from consensus.messages import (
     EvidenceMessage,
     HaveMessage,
     MetricsMessage,
+    OperationMessage,
     ProposalMessage,
     ProposalRequestMessage,
+    ReadyMessage,
     StatementsMessage,
     StatementsRequestMessage,
     StatusMessage,
@@ -34,6 +36,11 @@ def describe(packet: Packet) -> str:
             text = f"ENTRY h{packet.height} v{packet.view} {votes}"
         case HaveMessage() | UpdateMessage() | ProposalMessage():
             text = _offer_text(packet)
+        case OperationMessage():
+            kind = type(packet.operation).__name__.upper()
+            text = f"{kind} approved by {packet.approval.signer}"
+        case ReadyMessage():
+            text = f"READY h{packet.ready.statement.height} by {packet.ready.signer}"
         case EvidenceMessage():
             text = f"EVIDENCE {evidence_key(packet.evidence)}"
         case MetricsMessage():

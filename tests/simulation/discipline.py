@@ -6,6 +6,7 @@ validator sets come from the auditor's own chain.
 
 from collections import defaultdict
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import TypeAlias
 
 from ledger.certificates import signers
@@ -32,7 +33,7 @@ class Discipline:
     """Remembers every statement of honest members, their locks, and the PREPAREs of everybody."""
 
     def __init__(
-        self, honest: frozenset[int], validators_of: Callable[[int], ValidatorSet]
+        self, honest: AbstractSet[int], validators_of: Callable[[int], ValidatorSet]
     ) -> None:
         self.slots: dict[Slot, Said] = {}
         self.locks: dict[int, Vote] = {}

@@ -4,10 +4,12 @@ from copy import copy
 from pathlib import Path
 from typing import Protocol
 
+from consensus.messages import SYNC_BLOCKS_MAX, BlocksMessage
 from consensus.record import INITIAL_RECORD, SafetyRecord
 from ledger.encoding import decode, encode
 from ledger.genesis import Contract
 from ledger.keys import Signed
+from ledger.operations import Agreed
 from ledger.records import Block, Evidence, Proposal, QuorumCertificate
 from ledger.state import State, initial_state
 from ledger.store import Ledger
@@ -22,6 +24,7 @@ class Disk(Protocol):
 
     bodies: set[bytes]
     pushed: set[tuple[int, bytes]]
+    operations: tuple[Agreed, ...]
 
     @property
     def state(self) -> State: ...
@@ -38,12 +41,23 @@ class Disk(Protocol):
     def close(self) -> None: ...
 
 
+def answer_from(disk: Disk, from_height: int) -> BlocksMessage | None:
+    """The stretch of a ledger that answers who is behind; None if there is nothing to answer."""
+    last = min(disk.state.height, from_height + SYNC_BLOCKS_MAX - 1)
+    certificate = disk.certificate_at(last)
+    if certificate is None or last < from_height:
+        return None
+    blocks = tuple(disk.block_at(height) for height in range(from_height, last + 1))
+    return BlocksMessage(blocks=blocks, certificate=certificate)
+
+
 class MemoryDisk:
     """A disk that keeps what it was given."""
 
     def __init__(self, contract: Contract) -> None:
         self.bodies = {contract.model.initial_model_id}
         self.pushed: set[tuple[int, bytes]] = set()
+        self.operations: tuple[Agreed, ...] = ()
         self._record = INITIAL_RECORD
         self._proposals: list[SavedProposal] = []
         self._blocks: list[Block] = []
@@ -120,6 +134,7 @@ class StoreDisk:
     def __init__(self, contract: Contract, folder: Path, settings: Settings) -> None:
         self.bodies = {contract.model.initial_model_id}
         self.pushed: set[tuple[int, bytes]] = set()
+        self.operations: tuple[Agreed, ...] = ()
         self._folder = folder
         self._ledger = Ledger.create(folder, sign_genesis(contract, settings))
         self._state = self._ledger.state

@@ -7,6 +7,7 @@ two effects; what survives it is on the `Disk`.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, assert_never
 
+from consensus.change_inputs import KeepOperations
 from consensus.effects import (
     AnswerBlocks,
     AnswerCertificate,
@@ -39,28 +40,27 @@ from consensus.effects import (
 from consensus.engine import Engine
 from consensus.judging import Evaluate
 from consensus.messages import (
-    SYNC_BLOCKS_MAX,
-    BlocksMessage,
     CertificateMessage,
     Message,
     UpdateMessage,
 )
 from consensus.signer import Signer
+from ledger.genesis import Contract
 from ledger.keys import Verified
+from ledger.membership import contract_in_force
 from ledger.records import Block, UpdateHeader, block_id
 from ledger.state import State
 from tests.simulation.aggregate import build, evaluate, needed_bodies, recomputes, update_id_of
 from tests.simulation.bodies import Bodies
 from tests.simulation.contracts import ELEMENTS, EPOCH_MS, member_key
+from tests.simulation.delays import TRAIN_MS, training_ms
 from tests.simulation.describe import describe
-from tests.simulation.disk import Disk
+from tests.simulation.disk import Disk, answer_from
 from tests.simulation.packets import BodyPull, BodyPush, Packet, ViolationError
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-TRAIN_MS = 300
-STRAGGLER_MS = 6_000
 COMPUTE_MS = 30
 RESTART_MS_MAX = 6_000
 
@@ -73,7 +73,7 @@ class Node:
         self.member = member
         self.disk = disk
         self.key = member_key(world.settings, member)
-        self.skew_ms = world.settings.skews_ms[member]
+        self.skew_ms = world.settings.skew_ms(member)
         self.is_straggler = member < world.settings.stragglers
         self.engine: Engine | None = None
         self.timers: dict[Timer, int] = {}
@@ -117,6 +117,7 @@ class Node:
             scheme=self.world.scheme,
             proposals=self.disk.proposals(state.height + 1),
             evidence=self.disk.evidence(),
+            operations=self.disk.operations,
         )
         self.feed(Started())
 
@@ -208,7 +209,7 @@ class Node:
 
     def receive_message(self, message: Message) -> None:
         """Check a message and hand it to the engine."""
-        verified = self.world.verify(message)
+        verified = self.world.verify(message, self.state)
         if verified is not None:
             self.feed(verified)
         if isinstance(verified, UpdateReceived):
@@ -225,7 +226,7 @@ class Node:
         """Do what one effect asks for."""
         self.world.note_effect(self.member, effect)
         match effect:
-            case Persist() | SaveProposal() | SaveEvidence() | CommitBlock():
+            case Persist() | SaveProposal() | SaveEvidence() | KeepOperations() | CommitBlock():
                 self.store(effect)
             case Publish() | Send() | AnswerBlocks() | AnswerCertificate():
                 self.tell(effect)
@@ -253,6 +254,8 @@ class Node:
                 self.disk.save_proposal(effect.proposal, effect.block)
             case SaveEvidence():
                 self.disk.save_evidence(effect.member, effect.evidence)
+            case KeepOperations():
+                self.disk.operations = effect.operations
             case CommitBlock():
                 self.world.note(f"{effect.state.height} {effect.state.tip_id.hex()}")
                 self.world.checkers.on_commit(self, effect)
@@ -280,16 +283,16 @@ class Node:
             case Train():
                 self.bodies.require(
                     {effect.base_model_id},
-                    lambda: self.later(self.training_ms(), self.trained, effect),
+                    lambda: self.later(training_ms(self), self.trained, effect),
                 )
             case Evaluate():
                 models, found = {effect.model_id, effect.best_id}, evaluate(self.member, effect)
                 self.bodies.require(models, lambda: self.later(TRAIN_MS, self.feed, found))
             case BuildBlock():
-                ids = needed_bodies(self.world.contract, self.state, effect)
+                ids = needed_bodies(self.contract, self.state, effect)
                 self.bodies.require(ids, lambda: self.build(effect))
             case CheckBlock():
-                ids = needed_bodies(self.world.contract, self.state, effect.block)
+                ids = needed_bodies(self.contract, self.state, effect.block)
                 self.bodies.require(ids, lambda: self.check(effect.block))
 
     @property
@@ -298,6 +301,11 @@ class Node:
         assert self.engine is not None
         return self.engine.state
 
+    @property
+    def contract(self) -> Contract:
+        """The contract in force for the height in work."""
+        return contract_in_force(self.world.contract, self.state)
+
     def halt(self, effect: Halt) -> None:
         """No honest node may ever find that going on would be unsafe."""
         raise ViolationError(f"member {self.member} halted: {effect.reason}")
@@ -305,7 +313,7 @@ class Node:
     def publish(self, message: Message) -> None:
         """Send to everybody, and to oneself where the broker echoes."""
         self.world.checkers.on_said(self, message)
-        for target in range(self.world.settings.members):
+        for target in range(len(self.world.nodes)):
             if target != self.member or self.world.settings.has_echo:
                 self.emit(target, message)
 
@@ -326,13 +334,10 @@ class Node:
 
     def answer_blocks(self, effect: AnswerBlocks) -> None:
         """Send a stretch of the ledger."""
-        last = min(self.height, effect.from_height + SYNC_BLOCKS_MAX - 1)
-        certificate = self.disk.certificate_at(last)
-        if certificate is None or last < effect.from_height:
-            return
-        blocks = tuple(self.disk.block_at(h) for h in range(effect.from_height, last + 1))
-        self.world.counts["caught_up"] += 1
-        self.send(effect.member, BlocksMessage(blocks=blocks, certificate=certificate))
+        answer = answer_from(self.disk, effect.from_height)
+        if answer is not None:
+            self.world.counts["caught_up"] += 1
+            self.send(effect.member, answer)
 
     def set_timer(self, effect: SetTimer) -> None:
         """Start a timer anew."""
@@ -345,11 +350,6 @@ class Node:
         if self.timers.get(timer) == token:
             del self.timers[timer]
             self.feed(TimerFired(timer=timer))
-
-    def training_ms(self) -> int:
-        """How long this training takes."""
-        base = STRAGGLER_MS if self.is_straggler else TRAIN_MS
-        return 1 + int(self.world.rng.random() * base)
 
     def trained(self, effect: Train) -> None:
         """The own training ended; its body is durable."""
@@ -369,7 +369,7 @@ class Node:
         """Aggregate and build, which takes a moment."""
         if self.state.height + 1 != effect.height:
             return
-        block = build(self.world.contract, self.state, effect)
+        block = build(self.contract, self.state, effect)
         self.later(1 + int(self.world.rng.random() * COMPUTE_MS), self.built, effect, block)
 
     def built(self, effect: BuildBlock, block: Block) -> None:
@@ -386,7 +386,7 @@ class Node:
         """Report what the recomputation found; a right model is durable by then."""
         if self.state.height + 1 != block.header.height:
             return
-        is_valid = recomputes(self.world.contract, self.state, block)
+        is_valid = recomputes(self.contract, self.state, block)
         if is_valid:
             self.disk.bodies.add(block.header.results.model_id)
         self.feed(

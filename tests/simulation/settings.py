@@ -73,6 +73,10 @@ class Settings:
     faulty_ms: int = 0
     heights: int = 5
 
+    def skew_ms(self, member: int) -> int:
+        """How far a member's clock is off; whoever joins has the clock of a founder."""
+        return self.skews_ms[member % len(self.skews_ms)]
+
     @property
     def members(self) -> int:
         """Number of members; the last `spectators` of them train and do not vote."""

@@ -20,6 +20,8 @@ from ledger.errors import LedgerError
 from ledger.genesis import chain_id
 from ledger.inclusion import opens
 from ledger.keys import ED25519, SignatureScheme
+from ledger.membership import contract_in_force
+from ledger.state import State
 from tests.simulation.byzantine import ByzantineNode
 from tests.simulation.chance import make_random
 from tests.simulation.checkers import Checkers
@@ -90,7 +92,7 @@ class World:
         self._hash = blake2b(digest_size=16)
         self._log: list[bytes] = []
         self._carried: dict[tuple[int, type], bytes] = {}
-        self._verified: dict[int, tuple[Message, Input | None]] = {}
+        self._verified: dict[tuple[int, int], tuple[Message, Input | None]] = {}
         strategies = dict(settings.byzantine)
         self.honest = tuple(each for each in range(settings.members) if each not in strategies)
         self.checkers = Checkers(self.contract, self.scheme, self.honest)
@@ -117,18 +119,22 @@ class World:
         for delay in self.network.delays(source, target):
             self.at(delay, receive, source, packet)
 
-    def verify(self, message: Message) -> Input | None:
-        """Check a message as the host does; all receivers of one message share the answer."""
-        known = self._verified.get(id(message))
+    def verify(self, message: Message, state: State) -> Input | None:
+        """Check a message as the host does; receivers with equal members share the answer."""
+        key = id(message), state.membership_epoch
+        known = self._verified.get(key)
         if known is None or known[0] is not message:
-            known = (message, self._check(message))
-            self._verified[id(message)] = known
+            known = (message, self._check(message, state))
+            self._verified[key] = known
         return known[1]
 
-    def _check(self, message: Message) -> Input | None:
+    def _check(self, message: Message, state: State) -> Input | None:
         try:
             return verify_message(
-                message, contract=self.contract, chain_id=self.chain_id, scheme=self.scheme
+                message,
+                contract=contract_in_force(self.contract, state),
+                state=state,
+                scheme=self.scheme,
             )
         except LedgerError:
             self.counts["refused"] += 1

@@ -145,7 +145,7 @@ class Network:
         found = self._inputs.get(number)
         if found is None:
             found = self._inputs[number] = verify_message(
-                message, contract=self.contract, chain_id=self.state.chain_id, scheme=self.scheme
+                message, contract=self.contract, state=self.state, scheme=self.scheme
             )
         return number, found
 

@@ -106,7 +106,7 @@ class Impersonator(Actor):
     def measure(cls, world: "World", liars: Sequence[Actor]) -> Measure:
         """Forgeries that a host lets in, and honest members that were accused by them."""
         let_in = sum(
-            world.verify(message) is not None
+            world.verify(message, world.checkers.state) is not None
             for actor in liars
             if isinstance(actor, Impersonator)
             for message in actor.forged

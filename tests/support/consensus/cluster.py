@@ -245,8 +245,9 @@ class Cluster:
             self.at(10, lambda arriving=arriving: self.receive(target, arriving))  # type: ignore[misc]
 
     def receive(self, host: Host, message: Message) -> None:
+        assert host.engine is not None
         happened = verify_message(
-            message, contract=self.contract, chain_id=self.chain_id, scheme=STUB_SCHEME
+            message, contract=self.contract, state=host.engine.state, scheme=STUB_SCHEME
         )
         self.feed(host, happened)
         if isinstance(happened, UpdateReceived):

@@ -1,0 +1,155 @@
+"""The join card: what a newcomer brings to its sponsor, signed by the new key (rule P81)."""
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from fednode.config import NodeConfig
+from fednode.errors import ConfigError
+from fednode.founding.cards import Hexadecimal, RoleName
+from fednode.learning.preprocessing import preprocess
+from fednode.learning.site_data import load_site
+from ledger.genesis import Contract, Role, chain_id
+from ledger.keys import ED25519, SecretKey
+from ledger.operations import NO_SIGNATURE, Join, possession_bytes, with_possession
+
+CARD_BYTES_MAX: Final = 1 << 16
+HEIGHTS: Final = 1_000
+"""Heights for which a card can be used, counted from the one that its maker was told."""
+
+
+class JoinCard(BaseModel):
+    """A JOIN as a file that people can read.
+
+    Attributes:
+        chain_id: The network to be joined.
+        expiry: Last height at which the newcomer can be taken in and admitted.
+        possession: The new key's signature over all of it.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    format: Literal["fednode join card 1"] = "fednode join card 1"
+    chain_id: Annotated[Hexadecimal, StringConstraints(min_length=64, max_length=64)]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    public_key: Annotated[Hexadecimal, StringConstraints(min_length=64, max_length=64)]
+    roles: tuple[RoleName, ...]
+    samples: Annotated[int, Field(ge=0, lt=2**64)]
+    expiry: Annotated[int, Field(ge=1, lt=2**64)]
+    possession: Annotated[Hexadecimal, StringConstraints(min_length=128, max_length=128)]
+
+    def operation(self) -> Join:
+        """Return the JOIN that the sponsor offers."""
+        return Join(
+            public_key=bytes.fromhex(self.public_key),
+            name=self.name,
+            roles=sum({Role[name.upper()] for name in self.roles}),
+            samples=self.samples,
+            expiry=self.expiry,
+            possession=bytes.fromhex(self.possession),
+        )
+
+
+def make_join_card(
+    config: NodeConfig, key: SecretKey, contract: Contract, *, height: int, is_validator: bool
+) -> JoinCard:
+    """Return the card of a member-to-be, after comparing its rows with the contract.
+
+    Args:
+        config: Its settings.
+        key: Its secret key.
+        contract: The founders' contract of the network to be joined.
+        height: The network's height now, as the sponsor says.
+        is_validator: Whether it is to vote.
+
+    Raises:
+        ConfigError: If it would neither train nor vote, or its label is not the network's.
+        DataError: If its rows cannot be read, or lack a feature of the contract.
+    """
+    roles: tuple[RoleName, ...] = ("trainer",) if config.data is not None else ()
+    roles = (*roles, "validator") if is_validator else roles
+    if not roles:
+        raise ConfigError("expected a role, got none; give it data, or let it be a validator")
+    join = Join(
+        public_key=key.public_key,
+        name=config.node.name,
+        roles=sum({Role[name.upper()] for name in roles}),
+        samples=_samples(config, contract),
+        expiry=height + HEIGHTS,
+        possession=NO_SIGNATURE,
+    )
+    chain = chain_id(contract)
+    return JoinCard(
+        chain_id=chain.hex(),
+        name=join.name,
+        public_key=join.public_key.hex(),
+        roles=roles,
+        samples=join.samples,
+        expiry=join.expiry,
+        possession=with_possession(join, key, chain).possession.hex(),
+    )
+
+
+def _samples(config: NodeConfig, contract: Contract) -> int:
+    if config.data is None:
+        return 0
+    for what in ("label", "positive"):
+        own, agreed = getattr(config.data, what), getattr(contract.data, what)
+        if own != agreed:
+            raise ConfigError(
+                f"expected the {what} of the contract, {agreed!r}, got {own!r}; "
+                "correct it in node.toml"
+            )
+    rows = load_site(config.data.spec()).training
+    preprocess(rows, contract.data.features)  # refuses rows that lack a feature
+    return len(rows)
+
+
+def save_join_card(path: Path, card: JoinCard) -> None:
+    """Write a card as readable JSON.
+
+    Raises:
+        ConfigError: If it cannot be written.
+    """
+    try:
+        path.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}; name another file") from None
+
+
+def load_join_card(path: Path, chain: bytes) -> JoinCard:
+    """Return the card in a file.
+
+    Raises:
+        ConfigError: If the file cannot be read, is no join card, is for another network, or was not
+            made by the holder of its key.
+    """
+    try:
+        if path.stat().st_size > CARD_BYTES_MAX:
+            raise ConfigError(f"{path}: expected a join card, got more than 64 KiB")
+        card = JoinCard.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(
+            f"expected a join card at {path}, got: {error.strerror}; the newcomer makes one with "
+            "'fednode member card'"
+        ) from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ConfigError(
+            f"{path}: expected a join card, got a wrong {place} ({first['msg']}); the newcomer "
+            "makes one with 'fednode member card'"
+        ) from None
+    if card.chain_id != chain.hex():
+        raise ConfigError(
+            f"{path}: expected a card for chain {chain.hex()[:16]}, got one for "
+            f"{card.chain_id[:16]}; give the newcomer the genesis of this network"
+        )
+    join = card.operation()
+    if not ED25519.is_valid(join.public_key, possession_bytes(join, chain), join.possession):
+        raise ConfigError(
+            f"{path}: expected the card as the holder of its key made it, got one that was "
+            "changed; ask the newcomer for the file again"
+        )
+    return card
