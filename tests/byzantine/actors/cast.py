@@ -19,6 +19,7 @@ from tests.byzantine.actors.nuller import Nuller
 from tests.byzantine.actors.replayer import Replayer
 from tests.byzantine.actors.silent import Silent
 from tests.byzantine.actors.slow import Slow
+from tests.byzantine.actors.sybil import Sybil
 from tests.byzantine.actors.triggers import Trigger, parse_trigger
 from tests.byzantine.actors.twin import Twin
 from tests.byzantine.actors.vote_omitter import VoteOmitter
@@ -46,6 +47,7 @@ ACTORS: Final[Mapping[str, type[Actor]]] = MappingProxyType(
             Nuller,
             Silent,
             Slow,
+            Sybil,
             Whisperer,
             Withholder,
             WrongAggregate,
@@ -68,6 +70,7 @@ NAMED: Final = (
     "farmer",
     "flooder",
     "twin",
+    "sybil",
 )
 """Those whose achievements are measured and bounded."""
 

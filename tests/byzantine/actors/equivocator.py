@@ -90,5 +90,8 @@ def later_block(stage: Stage, block: Block) -> Block:
         last_certificate=next(iter(block.last_certificate), None),
         results=header.results,
         evidence=block.evidence,
+        operations=block.operations,
+        readies=block.readies,
+        metrics=block.metrics,
     )
     return build_block(stage.contract, stage.state, draft)
