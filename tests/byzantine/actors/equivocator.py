@@ -29,7 +29,7 @@ class Equivocator(Echoer):
 
     @override
     def publish(self, message: Message) -> None:
-        other = self._other(message)
+        other = self.other(message)
         self.acts += other is not message
         for target in range(self.stage.members):
             self.stage.say_to(target, message if target in self.stage.half else other)
@@ -39,7 +39,8 @@ class Equivocator(Echoer):
     def measure(cls, world: "World", liars: Sequence[Actor]) -> Measure:
         return blocks_to_ban(world, [each.stage.number for each in liars])
 
-    def _other(self, message: Message) -> Message:
+    def other(self, message: Message) -> Message:
+        """Return what the other half is told instead."""
         own = self.stage.number
         match message:
             case ProposalMessage() if message.proposal.signer == own:
