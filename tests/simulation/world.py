@@ -283,7 +283,7 @@ class World:
     def _is_ended(self) -> bool:
         """Whether the chain is finished and every honest node is there."""
         last = self.checkers.state
-        return not opens(self.contract, last) and all(
+        return not opens(contract_in_force(self.contract, last), last) and all(
             self.nodes[member].height == last.height for member in self.honest
         )
 
