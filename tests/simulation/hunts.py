@@ -14,19 +14,16 @@ from tests.simulation.forger import run_forged
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.packets import ViolationError
 from tests.simulation.runner import run_seed
-from tests.twins.runner import explore
 from tests.twins.runner import run_seed as run_twins
-from tests.twins.tree import BrokenPromiseError
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 HEIGHTS: Final = 5
-STAGES: Final = 3
 SEEDS_MAX: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
-    """A fault that was found: where, after how many seeds (or scenarios, or tests), and as what."""
+    """A fault that was found: where, after how many seeds (of tests: how many fail), as what."""
 
     where: str
     number: int
@@ -38,7 +35,7 @@ class Hunt:
     """Where a fault is looked for.
 
     Attributes:
-        where: `simulator`, `twins of N` (drawn), `twins of 4` (all), `forger`, or a file of tests.
+        where: `simulator`, `twins of N` (drawn), `forger`, or a file of tests.
         known: A seed that found it in some version: where a search may begin.
     """
 
@@ -54,11 +51,20 @@ HUNTS: Final[dict[str, Hunt]] = {
     "evidence_believed": Hunt(where="forger"),
     "float_mean": Hunt(where="tests/fednode/aggregation/test_mean.py"),
     "no_chain_id": Hunt(where="tests/ledger/test_keys.py"),
-    "no_lock_again": Hunt(where="twins of 4"),
+    "forgotten_lock": Hunt(known=1135),
+    "nil_unlocks": Hunt(known=1239),
+    "no_certificate": Hunt(where="tests/consensus/test_rules_prepare.py"),
+    "no_entry_proof": Hunt(known=321),
+    "no_lock": Hunt(known=121),
+    "no_lock_again": Hunt(where="tests/consensus/test_rules_prepare.py"),
+    "no_lock_fresh": Hunt(known=121),
+    "no_metrics": Hunt(known=42),
     "no_tag": Hunt(where="tests/ledger/test_keys.py"),
     "quorum_of_two_thirds": Hunt(where="twins of 6"),
     "root_without_scores": Hunt(where="tests/ledger/test_state.py"),
     "unsigned_valid_view": Hunt(where="tests/ledger/test_keys.py"),
+    "unsorted_updates": Hunt(where="tests/ledger/test_inclusion.py"),
+    "view_jump": Hunt(where="tests/consensus/test_votes.py"),
 }
 """The others show in the simulator."""
 
@@ -76,8 +82,6 @@ def hunt(mutant: str, *, seeds: range) -> Kill | None:
     where = HUNTS.get(mutant, Hunt()).where
     if where.startswith("tests/"):
         return _by_tests(mutant, where)
-    if where == "twins of 4":
-        return _among_all_twins(mutant)
     look = _look(mutant, where)
     for number, seed in enumerate(seeds, start=1):
         reason = look(seed)
@@ -110,17 +114,6 @@ def _forged(mutant: str, seed: int) -> str | None:
         return str(error)
     except Exception:  # noqa: BLE001  # a crash of the engine is a finding
         return traceback.format_exc()
-    return None
-
-
-def _among_all_twins(mutant: str) -> Kill | None:
-    """Look through all scenarios of four with twins; the number is that of the stages."""
-    for stages in range(1, STAGES + 1):
-        try:
-            with MUTANTS[mutant]():
-                explore(stages, begin=0, seconds=float("inf"), jobs=1)
-        except BrokenPromiseError as error:
-            return Kill(where="twins of 4", number=stages, reason=error.reason)
     return None
 
 

@@ -30,7 +30,6 @@ MUTANTS: Final[dict[str, Plant]] = {
         hosting.believed_results,
         hosting.bodies_later,
         hosting.forgotten_lock,
-        hosting.forgotten_proof,
         hosting.lost_record,
         hosting.no_entry_proof,
         hosting.no_rebroadcast,
