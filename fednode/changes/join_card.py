@@ -15,8 +15,11 @@ from ledger.keys import ED25519, SecretKey
 from ledger.operations import NO_SIGNATURE, Join, possession_bytes, with_possession
 
 CARD_BYTES_MAX: Final = 1 << 16
-HEIGHTS: Final = 1_000
-"""Heights for which a card can be used, counted from the one that its maker was told."""
+HEIGHTS: Final = 900
+"""Heights for which a card can be used, counted from the one that its maker was told.
+
+Fewer than an operation may live, because the sponsor's ledger may be a little behind.
+"""
 
 
 class JoinCard(BaseModel):

@@ -93,7 +93,7 @@ def look(config_path: Path) -> Outlook:
         StorageError: If the ledger is damaged.
     """
     config = load_config(config_path)
-    with open_ledger(config.node.folder) as ledger:
+    with open_ledger(config_path) as ledger:
         state, founders = ledger.state, ledger.contract
     keys = own_keys(config)
     sealed = read_public_file(config.node.network_key_file, "the sealed network key")

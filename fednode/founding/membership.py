@@ -209,7 +209,8 @@ def local_differences(
         rows = load_site(config.data.spec()).training
         preprocess(rows, contract.data.features)  # refuses rows that lack a feature
         own[f"members.{number}.samples"] = len(rows)
-        if contract.members[number].has_hold_out or config.data.hold_out_fraction:
+        is_known = number < len(contract.members)
+        if config.data.hold_out_fraction or (is_known and contract.members[number].has_hold_out):
             own["feedback.hold_out"] = millionths_held(config.data)
         own["data.label"] = config.data.label
         own["data.positive"] = config.data.positive
