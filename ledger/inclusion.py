@@ -6,7 +6,7 @@ picks. Theorem B: every included update was listed by an honest validator, who h
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ledger.evidence import accused
 from ledger.feedback import hold_out_powers
@@ -15,7 +15,9 @@ from ledger.keys import Signed
 from ledger.powers import ValidatorSet
 from ledger.records import BlockKind, Evidence, HaveList, UpdateHeader, header_digest
 from ledger.reputation import contribution_weights, sample_clip
-from ledger.state import State
+
+if TYPE_CHECKING:
+    from ledger.state import State  # which asks here whether its height was open
 
 EMPTY_VIEW_MIN: Final = 4
 """Earliest view in which a proposer gives up on the updates of a height (rule P15)."""
@@ -41,7 +43,7 @@ def has_have_quorum(haves: Iterable[Signed[HaveList]], validators: ValidatorSet)
 
 
 def vouched_headers(
-    state: State, haves: Iterable[Signed[HaveList]], updates: Iterable[Signed[UpdateHeader]]
+    state: "State", haves: Iterable[Signed[HaveList]], updates: Iterable[Signed[UpdateHeader]]
 ) -> tuple[Signed[UpdateHeader], ...]:
     """Return the headers that a block with these HAVEs must carry, in the order of `vouched`.
 
@@ -58,7 +60,7 @@ def vouched_headers(
 
 def included(
     contract: Contract,
-    state: State,
+    state: "State",
     haves: Iterable[Signed[HaveList]],
     updates: Iterable[Signed[UpdateHeader]],
     evidence: Sequence[Evidence] = (),
@@ -74,7 +76,7 @@ def included(
 
 def qualified(
     contract: Contract,
-    state: State,
+    state: "State",
     headers: Sequence[Signed[UpdateHeader]],
     evidence: Sequence[Evidence] = (),
 ) -> tuple[Signed[UpdateHeader], ...]:
@@ -90,7 +92,7 @@ def qualified(
     )
 
 
-def disqualification(contract: Contract, state: State, header: UpdateHeader) -> str | None:
+def disqualification(contract: Contract, state: "State", header: UpdateHeader) -> str | None:
     """Return why a header cannot count at the height after `state`, None when it can (P12a).
 
     A filter, never a reason to refuse a block: one bad update must not stop the others.
@@ -109,7 +111,7 @@ def disqualification(contract: Contract, state: State, header: UpdateHeader) -> 
     return _misplacement(contract, state, header)
 
 
-def _misplacement(contract: Contract, state: State, header: UpdateHeader) -> str | None:
+def _misplacement(contract: Contract, state: "State", header: UpdateHeader) -> str | None:
     """Why a header belongs to another place in the chain, or comes too late (rule P10)."""
     if header.height != state.height + 1:
         return f"for height {header.height}, expected {state.height + 1}"
@@ -123,13 +125,13 @@ def _misplacement(contract: Contract, state: State, header: UpdateHeader) -> str
     return None
 
 
-def staleness(state: State, header: UpdateHeader) -> int:
+def staleness(state: "State", header: UpdateHeader) -> int:
     """Return how many training rounds a header's base is behind the state's (rules P10, P42)."""
     return state.training_round + 1 - header.training_round
 
 
 def weighted_contributions(
-    contract: Contract, state: State, included_updates: Sequence[Signed[UpdateHeader]]
+    contract: Contract, state: "State", included_updates: Sequence[Signed[UpdateHeader]]
 ) -> tuple[int, ...]:
     """Return the contribution weights of included updates, in their order (rule P42)."""
     trainers = [each.statement.trainer for each in included_updates]
@@ -142,7 +144,7 @@ def weighted_contributions(
     )
 
 
-def need(contract: Contract, state: State) -> int:
+def need(contract: Contract, state: "State") -> int:
     """Return how many included updates an AGGREGATE block after `state` takes (rule P15).
 
     The same at every height: it follows from the terms, not from who is banned.
@@ -151,7 +153,7 @@ def need(contract: Contract, state: State) -> int:
     return updates_needed(contract)
 
 
-def opens_for_training(contract: Contract, state: State) -> bool:
+def opens_for_training(contract: Contract, state: "State") -> bool:
     """Return whether the height after `state` collects updates.
 
     True while training rounds are left and enough trainers are in role (rule P15).
@@ -164,7 +166,7 @@ def opens_for_training(contract: Contract, state: State) -> bool:
     return has_training_left and sum(in_role) >= need(contract, state)
 
 
-def opens_for_feedback(contract: Contract, state: State) -> bool:
+def opens_for_feedback(contract: Contract, state: "State") -> bool:
     """Return whether the height after `state` is the one that closes training (rules P15, P16).
 
     It follows the block with the last model directly, so it opens once; its own block is EMPTY. It
@@ -175,7 +177,7 @@ def opens_for_feedback(contract: Contract, state: State) -> bool:
     return is_new and has_reporters and not opens_for_training(contract, state)
 
 
-def opens(contract: Contract, state: State, *, has_changes: bool = False) -> bool:
+def opens(contract: Contract, state: "State", *, has_changes: bool = False) -> bool:
     """Return whether the height after `state` takes a block at all (rule P15).
 
     Where it opens neither for training nor for feedback, every block of it must carry an operation
@@ -196,7 +198,7 @@ def empty_view(contract: Contract) -> int:
 
 def expected_kind(
     contract: Contract,
-    state: State,
+    state: "State",
     created_view: int,
     haves: Sequence[Signed[HaveList]],
     updates: Sequence[Signed[UpdateHeader]],
@@ -210,6 +212,6 @@ def expected_kind(
     return BlockKind.AGGREGATE if enough else BlockKind.EMPTY
 
 
-def header_key(state: State, update: Signed[UpdateHeader]) -> Vouched:
+def header_key(state: "State", update: Signed[UpdateHeader]) -> Vouched:
     """Return the (trainer, digest) by which HAVE lists name a header."""
     return update.statement.trainer, header_digest(update.statement, state.chain_id)

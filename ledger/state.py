@@ -4,7 +4,7 @@ The same code proposes, validates, synchronises and audits. `apply` needs neithe
 signatures, and never fails: whether a block is valid is the question of `ledger.validity`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Annotated, Final
@@ -16,6 +16,7 @@ from ledger.encoding import U16, U32, U64, Digest, Items, domain_tag, encode
 from ledger.evidence import banned_after, validators_left
 from ledger.feedback import JUDGED_MAX, BestModel, JudgedModel, judge, judged_after
 from ledger.genesis import STALENESS_MAX, Contract, chain_id
+from ledger.inclusion import opens_for_training
 from ledger.kinds import MEMBERS_MAX
 from ledger.membership import (
     Membership,
@@ -74,7 +75,8 @@ class State:
         best: The best model by the members' figures (rule P16); the initial one at first.
         judged: Models that may still become the best one or be regretted, oldest first.
         returns: How often the base returned to the best model.
-        empties_in_row: EMPTY blocks since the last AGGREGATE block (rule P15).
+        empties_in_row: EMPTY blocks since the last AGGREGATE block, at heights that were open for
+            training (rule P15).
         scores: One per member, by number.
         validators: The set of the next height.
         previous_validators: The set of the last block's height, which signs its certificate.
@@ -183,7 +185,7 @@ def apply(contract: Contract, state: State, block: Block) -> State:
         best=verdict.best,
         judged=judged_after(contract, block, state.height + 1, verdict),
         returns=state.returns + verdict.is_regretted,
-        empties_in_row=0 if is_training else state.empties_in_row + 1,
+        empties_in_row=_empties_in_row(contract, state, block),
         scores=scores,
         validators=_validators(with_membership(contract, membership), scores, banned),
         previous_validators=state.validators,
@@ -196,6 +198,14 @@ def apply(contract: Contract, state: State, block: Block) -> State:
         recent_ids=_recent_ids(state),
         log=state.log.append(state.tip_id) if state.height else state.log,
     )
+
+
+def replay(contract: Contract, blocks: Iterable[Block]) -> State:
+    """Return the state after the first blocks of the chain that `contract` founds."""
+    state = initial_state(contract)
+    for block in blocks:
+        state = apply(contract, state, block)
+    return state
 
 
 def state_root(state: State) -> bytes:
@@ -272,6 +282,13 @@ def _validators(
     return ValidatorSet(
         validators=tuple(Validator(member=member, power=power) for member, power in pairs)
     )
+
+
+def _empties_in_row(contract: Contract, state: State, block: Block) -> int:
+    """Rule P15: a height that awaited no update says nothing about how long to wait for them."""
+    if block.header.kind is BlockKind.AGGREGATE:
+        return 0
+    return state.empties_in_row + opens_for_training(contract, state)
 
 
 def _earlier_models(

@@ -12,10 +12,10 @@ from fednode.founding.genesis_files import load_genesis
 from ledger.certificates import signers
 from ledger.evidence import evidence_key
 from ledger.export import read_export, write_export
-from ledger.genesis import Contract, Genesis
+from ledger.genesis import Genesis
 from ledger.operations import Join
 from ledger.records import Block, Evidence, QuorumCertificate, block_id
-from ledger.state import State, apply, initial_state
+from ledger.state import replay
 
 
 # Not slotted: names are asked for in every line that is printed.
@@ -216,7 +216,7 @@ def certificate_view(content: Content, height: int) -> CertificateView | None:
             powers=None,
             total_power=None,
         )
-    validators = _state_before(content.genesis.contract, content.blocks, height).validators
+    validators = replay(content.genesis.contract, content.blocks[: height - 1]).validators
     members = signers(certificate, validators)
     return CertificateView(
         view=certificate.view,
@@ -239,10 +239,3 @@ def time_text(time_ms: int) -> str:
     except (OverflowError, ValueError, OSError):
         return f"{time_ms} ms"  # a block's time is what its proposer wrote
     return moment.isoformat(sep=" ", timespec="seconds")[:19]
-
-
-def _state_before(contract: Contract, blocks: tuple[Block, ...], height: int) -> State:
-    state = initial_state(contract)
-    for block in blocks[: height - 1]:
-        state = apply(contract, state, block)
-    return state

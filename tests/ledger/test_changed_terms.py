@@ -57,6 +57,25 @@ def test_a_finished_chain_opens_for_changes_alone() -> None:
     assert made.blocks[-1].header.kind is BlockKind.AGGREGATE
 
 
+def test_heights_that_await_no_update_do_not_lengthen_the_wait_for_updates() -> None:
+    """Rule P15: after such heights, members wait as long as after the last one that did."""
+    made = grown(training_rounds=4)
+    made.add(made.build(trainers=[0]))
+    awaited = [made.state.empties_in_row]
+    made.add(made.build())
+    trained = made.state.empties_in_row
+
+    carry(made, change(made, lambda terms: replace(terms, byzantine_budget=0)))
+    carry(made, change(made, lambda terms: replace(terms, training_rounds=5)))
+    alone = made.state.empties_in_row
+    made.add(made.build(trainers=[0]))
+    awaited.append(made.state.empties_in_row)
+
+    kinds = [block.header.kind.name for block in made.blocks[3:]]
+    assert kinds == ["EMPTY", "AGGREGATE", "EMPTY", "EMPTY", "EMPTY"]
+    assert (trained, alone, awaited) == (0, 0, [1, 1])
+
+
 def test_updates_after_the_last_training_round_do_not_count() -> None:
     made = grown(training_rounds=3)
     header = update(made.in_force, made.state, 0, made.keys[0]).statement

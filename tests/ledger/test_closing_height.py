@@ -27,6 +27,7 @@ def test_one_height_closes_training_for_the_figures_of_the_last_model() -> None:
     assert made.blocks[-1].header.kind is BlockKind.EMPTY
     assert made.blocks[-1].header.results.model_id == digest("model 2")
     assert best_height(made) == 2
+    assert made.state.empties_in_row == 0
     assert not opens(made.contract, made.state)
 
 
