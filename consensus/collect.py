@@ -4,7 +4,14 @@ from collections import Counter
 from typing import Final
 
 from ledger.genesis import Contract
-from ledger.inclusion import disqualification, need, opens_for_training, vouched, vouched_headers
+from ledger.inclusion import (
+    disqualification,
+    listing_problem,
+    need,
+    opens_for_training,
+    vouched,
+    vouched_headers,
+)
 from ledger.keys import Signed
 from ledger.records import HaveEntry, HaveList, UpdateHeader, header_digest
 from ledger.state import RECENT_TRAINING_BLOCKS, State
@@ -124,7 +131,12 @@ class Collection:
         )
 
     def add_have(self, have: Signed[HaveList]) -> Signed[HaveList] | None:
-        """Keep a validator's HAVE list; return the earlier one that it contradicts."""
+        """Keep a validator's HAVE list; return the earlier one that it contradicts.
+
+        One that no block can carry is as good as none.
+        """
+        if listing_problem(self._contract, have.statement) is not None:
+            return None
         first = self.haves.get(have.signer)
         if first is not None:
             return first if first.statement != have.statement else None

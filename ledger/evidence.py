@@ -129,10 +129,18 @@ def height_problem(evidence: Evidence, height: int) -> str | None:
 
 
 def role_problem(contract: Contract, banned: Collection[int], evidence: Evidence) -> str | None:
-    """Return why the accused could not make such a statement, or is convicted already."""
+    """Return why the accused could not make such a statement, or is convicted already.
+
+    A HAVE list of more updates than there are members counts nowhere (rule P11), so that it
+    contradicts nothing; and evidence has a bounded size.
+    """
     member, kind, _, _ = evidence_key(evidence)
-    if member >= len(contract.members):
+    members = len(contract.members)
+    if member >= members:
         return f"member {member} is unknown"
+    for each in (evidence.first.statement, evidence.second.statement):
+        if isinstance(each, HaveList) and len(each.entries) > members:
+            return f"a HAVE list of {len(each.entries)} updates, and there are {members} members"
     terms = contract.members[member]
     if not (terms.is_trainer if kind == "UPDATE" else terms.is_validator):
         return f"member {member} has no role in which it says {kind}"

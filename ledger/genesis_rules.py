@@ -282,27 +282,29 @@ def block_size_problems(contract: Contract) -> Problems:
 def block_bytes_bound(contract: Contract) -> int:
     """Return a size in bytes that no valid block of this network exceeds.
 
-    HAVE lists make most of it: each validator's names each trainer's update once.
+    HAVE lists make most of it: each validator's names each trainer's update once (rule P11). Those
+    in evidence can be of a height with more trainers, never with more members.
     """
     trainers = sum(member.is_trainer for member in contract.members)
     validators = sum(member.is_validator for member in contract.members)
     reporters = sum(member.has_hold_out for member in contract.members)
     # Only a trainer that lies has more than one header vouched for, and at most three.
-    headers = trainers + 2 * contract.trainer_budget
+    liars = max(contract.trainer_budget, contract.byzantine_budget)
+    headers = trainers + 2 * min(trainers, liars)
     return (
         HEADER_BYTES
         + validators * (HAVE_BYTES + trainers * HAVE_ENTRY_BYTES + VOTE_BYTES)
         + headers * UPDATE_BYTES
         + trainers * CONTRIBUTION_BYTES
         + reporters * contract.feedback.patience * METRICS_BYTES
-        + min(EVIDENCE_MAX, len(contract.members)) * _evidence_bytes(trainers)
+        + min(EVIDENCE_MAX, len(contract.members)) * _evidence_bytes(len(contract.members))
         + OPERATIONS_MAX * (OPERATION_BYTES + validators * APPROVAL_BYTES)
         + READIES_MAX * READY_BYTES
     )
 
 
-def _evidence_bytes(trainers: int) -> int:
-    return EVIDENCE_BYTES + 2 * max(UPDATE_BYTES, HAVE_BYTES + trainers * HAVE_ENTRY_BYTES)
+def _evidence_bytes(listed: int) -> int:
+    return EVIDENCE_BYTES + 2 * max(UPDATE_BYTES, HAVE_BYTES + listed * HAVE_ENTRY_BYTES)
 
 
 def _decimal_problems(where: str, text: str) -> Problems:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ledger.evidence import accused
 from ledger.feedback import hold_out_powers
-from ledger.genesis import Contract, updates_needed
+from ledger.genesis import Contract, trainers_in_role, updates_needed
 from ledger.keys import Signed
 from ledger.powers import ValidatorSet
 from ledger.records import BlockKind, Evidence, HaveList, UpdateHeader, header_digest
@@ -34,6 +34,17 @@ def vouched(haves: Iterable[Signed[HaveList]], validators: ValidatorSet) -> tupl
         for entry in have.statement.entries:
             powers[entry.trainer, entry.header_digest] += power
     return tuple(sorted(key for key, power in powers.items() if validators.is_blocked_by(power)))
+
+
+def listing_problem(contract: Contract, have: HaveList) -> str | None:
+    """Return why no block can carry a HAVE list: more updates than there can be (rule P11).
+
+    Without a bound the lists of a few liars would make every proposal too large for a packet.
+    """
+    most = trainers_in_role(contract)
+    if len(have.entries) <= most:
+        return None
+    return f"expected at most one update of each of {most} trainers, got {len(have.entries)}"
 
 
 def has_have_quorum(haves: Iterable[Signed[HaveList]], validators: ValidatorSet) -> bool:

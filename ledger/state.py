@@ -298,7 +298,7 @@ def _earlier_models(
     if is_back or not contract.max_staleness:
         return ()
     models = (*state.earlier_models, state.model_id) if is_training else state.earlier_models
-    return models[-contract.max_staleness :]
+    return models[-min(contract.max_staleness, STALENESS_MAX) :]
 
 
 def _membership_after(
@@ -353,5 +353,5 @@ def _recent_training(contract: Contract, state: State, block: Block) -> tuple[Tr
         trainers=trainers,
         update_ids=tuple(bodies[each] for each in trainers if each in bodies),
     )
-    kept = max(RECENT_TRAINING_BLOCKS, contract.max_staleness)
+    kept = max(RECENT_TRAINING_BLOCKS, min(contract.max_staleness, STALENESS_MAX))
     return (*state.recent_training, newest)[-kept:]

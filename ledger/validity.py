@@ -24,6 +24,7 @@ from ledger.findings import Finding
 from ledger.genesis import Contract
 from ledger.inclusion import (
     has_have_quorum,
+    listing_problem,
     need,
     opens,
     weighted_contributions,
@@ -174,9 +175,12 @@ def _have_signers(s: Subject) -> Problems:
             yield "haves", f"member {number} is no validator of this height"
 
 
-def _have_heights(s: Subject) -> Problems:
+def _have_content(s: Subject) -> Problems:
     for have in s.block.haves:
         yield from _different(f"haves[{have.signer}].height", s.height, have.statement.height)
+        problem = listing_problem(s.contract, have.statement)
+        if problem is not None:
+            yield f"haves[{have.signer}].entries", problem
 
 
 def _have_signatures(s: Subject) -> Problems:
@@ -311,7 +315,7 @@ _ORDER: Final[tuple[tuple[str, Callable[[Subject], Problems]], ...]] = (
     ("P50", _rule),
     ("P50", _base),
     ("P12", _have_signers),
-    ("P11", _have_heights),
+    ("P11", _have_content),
     ("P3", _have_signatures),
     ("P12", _have_quorum),
     ("P12", _vouched_headers),

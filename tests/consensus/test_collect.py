@@ -8,7 +8,7 @@ from consensus.collect import HEADERS_PER_TRAINER_MAX, Collection
 from consensus.effects import TimerKind, UpdateHeld, UpdateReceived
 from ledger.genesis import Role
 from ledger.keys import Signed
-from ledger.records import HaveList, UpdateHeader, header_digest
+from ledger.records import HaveEntry, HaveList, UpdateHeader, header_digest
 from tests.support.consensus.bench import Bench, equal_contract
 from tests.support.ledger import Chain, digest, have, stub_chain, with_roles
 
@@ -202,6 +202,30 @@ def test_a_proposer_without_a_vouched_header_leaves_out_the_lists_that_name_it()
     assert missing is None
     assert content is not None
     assert list(content[1]) == [known, unknown]
+
+
+def test_a_list_of_more_updates_than_there_are_trainers_is_as_good_as_none() -> None:
+    """Rule P11: lists of liars cannot make a proposal too large for a packet."""
+    bench = Bench()
+    kept = collection(bench.chain)
+    longest, longer = (
+        bench.sign(
+            HaveList(
+                height=1,
+                entries=tuple(
+                    HaveEntry(trainer=each, header_digest=digest(f"header {each}"))
+                    for each in range(count)
+                ),
+            ),
+            validator,
+        )
+        for validator, count in ((1, 4), (2, 5))
+    )
+
+    contradicted = kept.add_have(longest), kept.add_have(longer)
+
+    assert contradicted == (None, None)
+    assert list(kept.haves) == [1]
 
 
 def test_headers_that_not_every_have_shows_are_worth_repeating() -> None:

@@ -30,6 +30,8 @@ from ledger.records import (
     Block,
     BlockKind,
     DoubleVote,
+    HaveEntry,
+    HaveList,
     Phase,
     Vote,
 )
@@ -283,6 +285,19 @@ def test_strangers_and_those_without_the_role_cannot_be_convicted() -> None:
 
     assert role_problem(made.contract, (), evidence) == "member 9 is unknown"
     assert banned_after(made.contract, (), (evidence,)) == ()
+
+
+def test_a_list_of_more_updates_than_there_are_members_contradicts_nothing() -> None:
+    """Nobody counts such a list (rule P11), and evidence has a bounded size."""
+    made = grown()
+    entries = tuple(HaveEntry(trainer=each, header_digest=bytes(32)) for each in range(5))
+    lists = [HaveList(height=1, entries=entries[:count]) for count in (1, 4, 5)]
+    one, whole, longer = (signed(made, ACCUSED, each) for each in lists)
+
+    assert role_problem(made.contract, (), make_evidence(one, whole)) is None
+    for other in (one, whole):
+        problem = role_problem(made.contract, (), make_evidence(other, longer))
+        assert problem == "a HAVE list of 5 updates, and there are 4 members"
 
 
 def test_a_block_against_all_validators_bans_nobody() -> None:

@@ -352,6 +352,25 @@ def test_no_block_is_larger_than_its_bound_and_the_bound_is_close(n: int) -> Non
     assert max(sizes) <= block_bytes_bound(made.contract) <= 1.5 * max(sizes) + 1_500
 
 
+def test_lists_in_evidence_may_name_everybody_where_few_train() -> None:
+    """They can be of a height at which others trained, too (rule P45)."""
+    few = dict.fromkeys(range(3, 20), Role.VALIDATOR)
+    made = stub_chain(3, of=with_roles(contract(20, trainer_budget=0), few))
+    evidence = tuple(full_haves(made, each) for each in range(EVIDENCE_MAX))
+    block = carrying(made, longest_changes(made), block=made.build(evidence=evidence))
+    assert check_block(made.contract, made.state, block, scheme=STUB_SCHEME) == ()
+
+    assert len(encode(block)) <= block_bytes_bound(made.contract)
+
+
+def test_a_liar_may_have_three_headers_vouched_for_whatever_the_trainer_budget() -> None:
+    terms = contract(7, trainer_budget=0)
+    bolder = replace(terms, trainer_budget=terms.byzantine_budget)
+
+    assert terms.byzantine_budget == 2
+    assert block_bytes_bound(terms) == block_bytes_bound(bolder)
+
+
 def test_a_network_whose_blocks_do_not_fit_is_refused() -> None:
     terms = contract(60)
     tight = replace(terms, limits=replace(terms.limits, block_bytes_max=100_000))

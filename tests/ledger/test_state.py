@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ledger.building import with_outcome
 from ledger.election import schedule
 from ledger.encoding import decode, encode
-from ledger.genesis import Role, chain_id
+from ledger.genesis import STALENESS_MAX, Role, chain_id
 from ledger.merkle import EMPTY_ROOT, CompactRange, root
 from ledger.powers import ValidatorSet, is_blocking
 from ledger.records import BlockKind, block_id
@@ -293,6 +293,14 @@ def test_apply_never_fails_on_numbers_that_fit_their_fields(
     after = apply(made.contract, made.state, sealed)
     assert sealed.header.state_root == state_root(after)
     assert after.time_ms == time_ms
+
+
+def test_apply_never_fails_on_terms_that_no_block_may_bring() -> None:
+    """An audit goes on after them and reports all that is wrong later, too (rules P52, P54)."""
+    made = stub_chain(2 * STALENESS_MAX, of=replace(contract(), max_staleness=255))
+
+    assert len(made.state.earlier_models) == STALENESS_MAX
+    assert len(made.state.recent_training) == STALENESS_MAX
 
 
 @pytest.mark.parametrize(("clock", "time"), [(0, 5001), (5000, 5001), (5001, 5001), (9000, 9000)])

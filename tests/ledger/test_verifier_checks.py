@@ -319,7 +319,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "_rule": lambda: header_case(rule_id="another rule"),
     "_base": lambda: header_case(base_model_id=OTHER),
     "_have_signers": lambda: body_case(haves=lambda haves: [haves[0], *haves]),
-    "_have_heights": another_have_height,
+    "_have_content": another_have_height,
     "_have_signatures": lambda: body_case(haves=lambda haves: [unsigned(haves[0]), *haves[1:]]),
     "_have_quorum": lambda: body_case(haves=lambda haves: haves[:2]),
     "_vouched_headers": one_header_left_out,

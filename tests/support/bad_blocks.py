@@ -16,6 +16,7 @@ from ledger.records import (
     BlockKind,
     Contribution,
     Flag,
+    HaveEntry,
     HaveList,
     Phase,
     QuorumCertificate,
@@ -135,6 +136,19 @@ def have_of_another_height(
 ) -> tuple[Signed[HaveList], ...]:
     old = replace(haves[2].statement, height=made.state.height)
     signed = sign(old, made.keys[2], signer=2, chain_id=made.state.chain_id)
+    return (*haves[:2], signed, haves[3])
+
+
+def have_of_too_many(
+    made: Chain, haves: tuple[Signed[HaveList], ...]
+) -> tuple[Signed[HaveList], ...]:
+    """One more than the five that train; nobody else lists what it adds."""
+    strangers = tuple(
+        HaveEntry(trainer=5 + i, header_digest=digest("nothing"))
+        for i in range(6 - len(haves[2].statement.entries))
+    )
+    more = replace(haves[2].statement, entries=(*haves[2].statement.entries, *strangers))
+    signed = sign(more, made.keys[2], signer=2, chain_id=made.state.chain_id)
     return (*haves[:2], signed, haves[3])
 
 
@@ -263,6 +277,7 @@ BAD_BLOCKS = table(
     (12, "HAVEs out of order", haves_replaced(lambda _, haves: haves[::-1])),
     (12, "HAVE of a member without power", haves_replaced(have_of_a_trainer)),
     (13, "HAVE of another height", haves_replaced(have_of_another_height)),
+    (13, "HAVE of more updates than there are trainers", haves_replaced(have_of_too_many)),
     (
         14,
         "HAVE not signed",
