@@ -67,8 +67,8 @@ KNOCKOUTS: Final = (
     _engine(
         "P10",
         "collect",
-        "        if disqualification(self._contract",
-        "        if True or disqualification(self._contract",
+        "        if problem is not None or not self._is_training:",
+        "        if True:",
     ),
     _engine("P11", "collect", "        return enough and all(", "        return enough and any("),
     _engine(
