@@ -90,7 +90,7 @@ class Desk:
         self.now_ms = 0
         self.accusations = Accusations()
         self.is_asking = signer is not None and len(self.contract.members) > 1
-        self.metrics = MetricsPool()
+        self.metrics = MetricsPool(scheme)
         self.pending = Pending(scheme)
         self.is_signing = False
         self.effects: list[Effect] = []

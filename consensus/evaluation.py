@@ -5,6 +5,7 @@ from consensus.judging import Evaluate, Evaluated
 from consensus.messages import MetricsMessage
 from ledger.feedback import metrics_problem, reporter_problem
 from ledger.keys import Signed
+from ledger.membership import public_keys_at
 from ledger.metrics import MetricsReport
 
 
@@ -33,7 +34,8 @@ class Evaluation:
         self._sign()
         is_said = any(each.member == desk.member for each in newest.figures)
         is_signed = stored is not None and stored.statement.height >= newest.height
-        if not is_said and not is_signed and self._asked < newest.height:
+        is_open = not is_said and not is_signed and self._has_key_of(newest.height + 1)
+        if is_open and self._asked < newest.height:
             self._asked = newest.height
             desk.emit(
                 Evaluate(height=newest.height, model_id=newest.model_id, best_id=newest.best_id)
@@ -59,8 +61,17 @@ class Evaluation:
         unsigned = Signed(statement=report, signer=desk.member, signature=b"")
         if metrics_problem(desk.contract, desk.state, unsigned) is not None:
             return  # too late: so many further models are decided, or the base returned
+        if not self._has_key_of(report.said_at):
+            return  # the key was rotated meanwhile: nobody could count these figures
         signed = desk.sign(report, is_optional=True)
         if signed is None:
             return
         desk.hear_metrics(signed)
         desk.publish(MetricsMessage(metrics=signed))
+
+    def _has_key_of(self, height: int) -> bool:
+        """Whether the own key in force is the one of a height (rule P3)."""
+        desk = self._desk
+        assert desk.member is not None, "an observer judges no model"
+        then = public_keys_at(desk.state.membership, height)
+        return then[desk.member] == desk.public_keys[desk.member]

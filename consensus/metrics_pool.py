@@ -4,7 +4,8 @@ from typing import Final
 
 from ledger.feedback import hold_out_powers, metrics_problem
 from ledger.genesis import Contract
-from ledger.keys import Signed
+from ledger.keys import SignatureScheme, Signed, signing_bytes
+from ledger.membership import public_keys_at
 from ledger.metrics import MetricsReport
 from ledger.state import State
 
@@ -16,16 +17,23 @@ class MetricsPool:
     """Keeps what the next blocks may carry, until one did or its model is too old.
 
     Others may have decided a block more: of what they say one per member is kept for then.
+
+    Args:
+        scheme: How signatures are checked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scheme: SignatureScheme) -> None:
+        self._scheme = scheme
         self._pending: dict[tuple[int, int], Signed[MetricsReport]] = {}
         self._ahead: dict[int, Signed[MetricsReport]] = {}
 
     def add(
         self, contract: Contract, state: State, metrics: Signed[MetricsReport]
     ) -> Signed[MetricsReport] | None:
-        """Keep METRICS whose signature was checked, if a block after `state` may carry them.
+        """Keep METRICS if a block after `state` may carry them.
+
+        Their signature is checked here, too: what came early was checked with keys that may have
+        been replaced meanwhile, and one wrong signature makes every leader's block invalid.
 
         Returns:
             What is here instead: other figures of this member and model, that came first.
@@ -40,7 +48,7 @@ class MetricsPool:
         first = self._pending.get((report.height, metrics.signer))
         if first is not None:
             return first if first.statement != report else None
-        if metrics_problem(contract, state, metrics) is None:
+        if metrics_problem(contract, state, metrics) is None and self._is_signed(state, metrics):
             self._pending[report.height, metrics.signer] = metrics
         return None
 
@@ -74,3 +82,9 @@ class MetricsPool:
     def size(self) -> int:
         """Return how many METRICS are kept."""
         return len(self._pending) + len(self._ahead)
+
+    def _is_signed(self, state: State, metrics: Signed[MetricsReport]) -> bool:
+        """Whether the signature is the one that a block's check asks for (rule P3)."""
+        keys = public_keys_at(state.membership, metrics.statement.said_at)
+        message = signing_bytes(metrics.statement, state.chain_id)
+        return self._scheme.is_valid(keys[metrics.signer], message, metrics.signature)

@@ -179,6 +179,8 @@ class _Gate:
         stated, height = signed.statement, self.state.height + 1
         if isinstance(stated, UpdateHeader | HaveList | Proposal | Vote):
             height = stated.height
+        elif isinstance(stated, MetricsReport):
+            height = stated.said_at
         keys = public_keys_at(self.state.membership, height)
         chain_id = self.state.chain_id
         return verify(signed, keys[signed.signer], chain_id=chain_id, scheme=self._scheme)

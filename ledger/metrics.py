@@ -32,6 +32,11 @@ class MetricsReport:
     value: I64
     best_value: I64
 
+    @property
+    def said_at(self) -> int:
+        """The height with whose keys it is signed: the first one at which it can be said (P3)."""
+        return self.height + 1
+
 
 SignedMetrics: TypeAlias = Signed[MetricsReport]
 

@@ -122,5 +122,5 @@ def metrics_signatures(s: Subject) -> Problems:
             each,
             member=each.signer,
             field=f"metrics[{each.signer}]",
-            height=each.statement.height + 1,
+            height=each.statement.said_at,
         )

@@ -14,11 +14,15 @@ from ledger.errors import SignatureError
 from ledger.genesis import Role
 from ledger.keys import Signed
 from ledger.metrics import MetricsReport
+from ledger.validity import check_block
 from tests.support.consensus.bench import Bench, equal_contract
 from tests.support.feedback import report, with_feedback
 from tests.support.ledger import STUB_SCHEME, Chain, digest, stub_chain, with_roles
+from tests.support.members import agreed, carry, carrying, hold, new_key, rotate
 
 REPORTERS = range(3)
+ROTATED = 2
+"""A reporter that does not lead the height after `rotated`."""
 
 
 def grown(blocks: int = 3, *, rounds: int = 1_000) -> Chain:
@@ -194,7 +198,7 @@ def test_what_no_block_may_carry_is_not_kept() -> None:
 def test_metrics_of_the_block_to_come_are_kept_for_it() -> None:
     made = grown()
     ahead = stub_chain(4, of=made.contract)
-    pool = MetricsPool()
+    pool = MetricsPool(STUB_SCHEME)
 
     assert pool.add(made.contract, made.state, report(ahead, 1, value=5)) is None
     assert pool.proposable() == ()
@@ -203,10 +207,81 @@ def test_metrics_of_the_block_to_come_are_kept_for_it() -> None:
     assert [each.statement.height for each in pool.proposable()] == [4]
 
 
+def rotated() -> tuple[Chain, Signed[MetricsReport], Signed[MetricsReport]]:
+    """An EMPTY block gave a member a new key; its figures of the newest model, by both keys."""
+    made = grown()
+    old = report(made, ROTATED, value=5)
+    key = new_key("next", made.keys[ROTATED])
+    change = (agreed(made, rotate(made, ROTATED, key)),)
+    made.add(carrying(made, change, block=made.build(trainers=[])))
+    hold(made, ROTATED, key)
+    assert made.state.judged[-1].height == made.state.height - 1
+    return made, old, report(made, ROTATED, value=5)
+
+
+def test_figures_count_under_the_key_that_followed_the_model() -> None:
+    """Rule P3: whoever got another key since cannot make the leaders' blocks invalid."""
+    made, old, new = rotated()
+    bench = started(leader(made), chain=made)
+
+    with pytest.raises(SignatureError):
+        verify_message(
+            MetricsMessage(metrics=new),
+            contract=made.contract,
+            state=made.state,
+            scheme=STUB_SCHEME,
+        )
+    heard = verify_message(
+        MetricsMessage(metrics=old), contract=made.contract, state=made.state, scheme=STUB_SCHEME
+    )
+
+    assert isinstance(heard, MetricsReceived)
+    bench.step(heard)
+    metrics = carried(bench)
+    assert metrics == (old,)
+    block = made.build(metrics=metrics)
+    assert check_block(made.contract, made.state, block, scheme=STUB_SCHEME) == ()
+    wrong = made.build(metrics=(new,))
+    assert check_block(made.contract, made.state, wrong, scheme=STUB_SCHEME) != ()
+
+
+def test_early_figures_under_a_key_that_is_replaced_meanwhile_are_not_carried() -> None:
+    made = grown()
+    pool = MetricsPool(STUB_SCHEME)
+    ahead = grown()
+    carry(ahead, rotate(ahead, 1, new_key("next", ahead.keys[1])))
+    early = report(ahead, 1, value=5)
+    pool.add(made.contract, made.state, early)
+
+    pool.begin_height(ahead.contract, ahead.state)
+
+    assert early.statement.height == made.state.height + 1
+    assert pool.proposable() == ()
+
+
+def test_who_got_another_key_since_does_not_judge_the_model_before() -> None:
+    made, old, _ = rotated()
+    bench = started(ROTATED, chain=made)
+    late = old.statement
+
+    lines = bench.step(
+        Evaluated(
+            height=late.height,
+            model_id=late.model_id,
+            best_id=late.best_id,
+            value=late.value,
+            best_value=late.best_value,
+        )
+    )
+
+    assert asked(bench) == []
+    assert (lines, said(bench)) == ((), [])
+
+
 def test_of_heights_to_come_one_per_member_is_kept() -> None:
     """Rule P37."""
     made = grown()
-    pool = MetricsPool()
+    pool = MetricsPool(STUB_SCHEME)
     for height in range(made.state.height + 1, made.state.height + 50):
         statement = replace(report(made, 1, value=1).statement, height=height)
         metrics = Signed(statement=statement, signer=1, signature=bytes(64))
@@ -218,7 +293,7 @@ def test_of_heights_to_come_one_per_member_is_kept() -> None:
 
 def test_included_metrics_are_forgotten() -> None:
     made = grown()
-    pool = MetricsPool()
+    pool = MetricsPool(STUB_SCHEME)
     metrics = report(made, 1, value=5)
     pool.add(made.contract, made.state, metrics)
     made.add(made.build(metrics=(metrics,)))
