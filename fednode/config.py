@@ -29,6 +29,7 @@ BUNDLED_PREFIX: Final = "sklearn:"
 KEY_NAME: Final = "member.key"
 GENESIS_NAME: Final = "genesis.fed"
 NETWORK_KEY_NAME: Final = "network-key.sealed"
+INITIAL_MODEL_NAME: Final = "initial-model.safetensors"
 STATE_NAME: Final = "state"
 CONFIG_BYTES_MAX: Final = 1 << 20
 
@@ -76,6 +77,11 @@ class NodeSection(Section):
     network_key_file: LocalPath = Field(
         default=Path(NETWORK_KEY_NAME),
         description="the network key, sealed for each member",
+        validate_default=True,
+    )
+    initial_model_file: LocalPath = Field(
+        default=Path(INITIAL_MODEL_NAME),
+        description="the model to start from, if the contract continues an earlier network",
         validate_default=True,
     )
     folder: LocalPath = Field(

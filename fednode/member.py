@@ -11,7 +11,7 @@ from fednode.clock import SystemClock
 from fednode.config import NodeConfig
 from fednode.errors import ConfigError, NodeError
 from fednode.events import EventSink
-from fednode.founding.contracts import initial_model_body, settings_of
+from fednode.founding.initial_model import initial_model_body, settings_of
 from fednode.founding.membership import Membership, known_state
 from fednode.learning.errors import DataError, SettingsError, TrainerError
 from fednode.learning.job import TrainingJob, save_job
@@ -42,7 +42,8 @@ async def run_member(config: NodeConfig, membership: Membership, events: EventSi
     contract = membership.genesis.contract
     folder = config.node.folder
     journal = make_journal(folder, events)
-    with Storage(folder, membership.genesis, initial_model_body(contract)) as storage:
+    initial_model = initial_model_body(contract, config.node.initial_model_file)
+    with Storage(folder, membership.genesis, initial_model) as storage:
         trainer = await _start_trainer(config, membership)
         try:
             transport = MqttTransport(

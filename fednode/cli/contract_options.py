@@ -12,7 +12,13 @@ Title = Annotated[str, typer.Option(help="Title of the network.")]
 GenesisOut = Annotated[
     Path, typer.Option(help="Genesis file to make; the network key goes next to it.")
 ]
-Model = Annotated[str, typer.Option(help="logistic, mlp, or a learner as package.module:factory.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="logistic, mlp, or a learner as package.module:factory; left out: logistic, or that "
+        "of the network that is continued."
+    ),
+]
 TrainingRounds = Annotated[int, typer.Option(help="How often updates are aggregated.", min=1)]
 Rule = Annotated[str, typer.Option(help="Aggregation rule: nnm-geometric-median or mean.")]
 LearningRate = Annotated[float, typer.Option(help="Step size of local training.")]
@@ -54,4 +60,22 @@ CollectTimeout = Annotated[
 ]
 ViewTimeout = Annotated[
     float, typer.Option(help="Seconds to wait for a proposer, before the next.", min=0.001)
+]
+Continues = Annotated[
+    Path | None,
+    typer.Option(
+        help="Ledger of an earlier network, of which too few are left: folder or exported file.",
+        metavar="LEDGER",
+    ),
+]
+ContinuesGenesis = Annotated[
+    Path | None,
+    typer.Option(help="Genesis of the earlier network, for an exported file.", metavar="FILE"),
+]
+ContinuesModel = Annotated[
+    Path | None,
+    typer.Option(
+        help="Its last or best model; left out: that of the folder, as 'model export' takes it.",
+        metavar="FILE",
+    ),
 ]

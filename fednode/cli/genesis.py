@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fednode.founding.contracts import ContractOptions
-    from ledger.genesis import Genesis
+    from fednode.founding.initial_model import Earlier
+    from ledger.genesis import Contract, Genesis
 
 app = typer.Typer(name="genesis", no_args_is_help=True, help="Make, sign and show the contract.")
 
+DEFAULT_MODEL = "logistic"
 GenesisFile = Annotated[Path, typer.Argument(help="A genesis file.", metavar="GENESIS")]
 
 
@@ -26,7 +28,7 @@ def create(
     *,
     name: option.Title,
     out: option.GenesisOut = Path("genesis.fed"),
-    model: option.Model = "logistic",
+    model: option.Model = None,
     training_rounds: option.TrainingRounds = 10,
     rule: option.Rule = "nnm-geometric-median",
     learning_rate: option.LearningRate = 0.1,
@@ -44,16 +46,24 @@ def create(
     tolerance: option.Tolerance = 0.05,
     collect_timeout: option.CollectTimeout = 60.0,
     view_timeout: option.ViewTimeout = 10.0,
+    continues: option.Continues = None,
+    continues_genesis: option.ContinuesGenesis = None,
+    continues_model: option.ContinuesModel = None,
 ) -> None:
     """Make the contract from the members' cards, and the network key sealed for each of them.
 
+    With --continues it goes on from the model of an earlier network that lost too many members; the
+    model is then written next to the network key.
+
     Example: fednode genesis create *.card --name "Four hospitals" --training-rounds 20
     """
+    from fednode.cli.earlier_chain import read_earlier
     from fednode.founding.contracts import ContractOptions, timeouts_of
 
+    earlier = read_earlier(continues, continues_genesis, continues_model)
     options = ContractOptions(
         name=name,
-        model=model,
+        model=model or (earlier.model.architecture if earlier else DEFAULT_MODEL),
         training_rounds=training_rounds,
         rule=rule,
         learning_rate=learning_rate,
@@ -71,13 +81,15 @@ def create(
         max_staleness=max_staleness,
         timeouts=timeouts_of(collect_timeout, view_timeout),
     )
-    _create(cards, options, out)
+    _create(cards, options, out, earlier)
 
 
-def _create(cards: list[Path], options: "ContractOptions", out: Path) -> None:
+def _create(
+    cards: list[Path], options: "ContractOptions", out: Path, earlier: "Earlier | None"
+) -> None:
     from secrets import token_bytes
 
-    from fednode.config import NETWORK_KEY_NAME
+    from fednode.config import INITIAL_MODEL_NAME, NETWORK_KEY_NAME
     from fednode.founding.cards import load_card
     from fednode.founding.contracts import make_contract
     from fednode.founding.genesis_files import check_absent, save_genesis, save_new
@@ -85,16 +97,20 @@ def _create(cards: list[Path], options: "ContractOptions", out: Path) -> None:
     from fednode.wire.envelope import KEY_BYTES
     from ledger.genesis import Genesis
 
-    key_path = out.parent / NETWORK_KEY_NAME
-    check_absent(out, key_path)
-    genesis = Genesis(
-        contract=make_contract([load_card(path) for path in cards], options), signatures=()
-    )
+    files = [out, out.parent / NETWORK_KEY_NAME]
+    if earlier is not None:
+        files.append(out.parent / INITIAL_MODEL_NAME)
+    check_absent(*files)
+    contract = make_contract([load_card(path) for path in cards], options, earlier)
+    genesis = Genesis(contract=contract, signatures=())
     save_genesis(out, genesis, is_new=True)
-    save_new(key_path, seal_network_key(genesis.contract, token_bytes(KEY_BYTES)))
+    save_new(files[1], seal_network_key(contract, token_bytes(KEY_BYTES)))
+    if earlier is not None:
+        save_new(files[2], earlier.file)
     _print_genesis(genesis)
     print()
-    print(f"Send {out} and {key_path} to every member, who runs 'fednode genesis sign'.")
+    names = " and ".join(str(path) for path in files)
+    print(f"Send {names} to every member, who runs 'fednode genesis sign'.")
 
 
 @app.command()
@@ -108,21 +124,33 @@ def sign(
         list[Path] | None,
         typer.Option(help="Copy that others signed; may be repeated.", metavar="GENESIS"),
     ] = None,
+    continues: option.Continues = None,
+    continues_genesis: option.ContinuesGenesis = None,
 ) -> None:
     """Show the contract, compare it with the own settings and data, and sign it in the file.
 
-    Copies can be signed in parallel and merged: each member sends its copy back.
+    Copies can be signed in parallel and merged: each member sends its copy back. A contract that
+    continues an earlier network is compared with the ledger of that network, too.
 
     Example: fednode genesis sign genesis.fed --config node.toml
 
     Example: fednode genesis sign genesis.fed --merge north/genesis.fed --merge south/genesis.fed
     """
+    from fednode.cli.earlier_chain import check_earlier
+    from fednode.errors import ConfigError
     from fednode.founding.consent import merge_signatures, missing_signatures
     from fednode.founding.genesis_files import load_genesis, save_genesis
 
     if config is None and not merge:
         raise typer.BadParameter("expected --config to sign, or --merge to collect signatures")
     genesis = merge_signatures(load_genesis(path), [load_genesis(each) for each in merge or ()])
+    if continues is not None:
+        check_earlier(genesis.contract, continues, continues_genesis)
+    elif genesis.contract.continues and config is not None:
+        raise ConfigError(
+            "expected --continues to sign a contract that continues an earlier network, got none; "
+            "name that network's ledger: a member's folder or an exported file"
+        )
     if config is not None:
         genesis = _sign(genesis, config)
     save_genesis(path, genesis)
@@ -216,6 +244,14 @@ def _genesis_data(genesis: "Genesis") -> "Mapping[str, object]":
     }
 
 
+def _origin(contract: "Contract") -> str:
+    """Where the initial model comes from."""
+    if not contract.continues:
+        return f"seed {contract.training.seed}"
+    (named,) = contract.continues
+    return f"of chain {named.chain_id.hex()} after height {named.height}"
+
+
 def _print_genesis(genesis: "Genesis") -> None:
     from fednode.founding.consent import missing_signatures
     from fednode.founding.terms import feedback_text, role_names, tolerance_lines
@@ -230,7 +266,7 @@ def _print_genesis(genesis: "Genesis") -> None:
             ("network", contract.name),
             ("chain id", chain_id(contract).hex()),
             ("model", f"{contract.model.architecture}, {contract.model.n_elements} parameters"),
-            ("initial", f"{contract.model.initial_model_id.hex()} (seed {training.seed})"),
+            ("initial", f"{contract.model.initial_model_id.hex()} ({_origin(contract)})"),
             ("label", f"{contract.data.label or 'last column'} {contract.data.positive}".strip()),
             ("features", len(contract.data.features)),
             (

@@ -11,7 +11,13 @@ import typer
 
 from fednode.cli import ledger_proofs, ledger_tools
 from fednode.cli.failures import ExitCode
-from fednode.cli.ledger_options import CheckpointOption, GenesisOption, Source
+from fednode.cli.ledger_options import (
+    CheckpointOption,
+    ContinuesGenesisOption,
+    ContinuesOption,
+    GenesisOption,
+    Source,
+)
 from fednode.cli.output import JsonOption, print_json, print_pairs, print_table
 
 if TYPE_CHECKING:
@@ -102,6 +108,8 @@ def verify(
         Path | None, typer.Option(help="Model file that the ledger should name.", metavar="FILE")
     ] = None,
     checkpoint: CheckpointOption = None,
+    continues: ContinuesOption = None,
+    continues_genesis: ContinuesGenesisOption = None,
     deep: Annotated[
         bool, typer.Option("--deep", help="Recompute all results from the bodies of updates.")
     ] = False,
@@ -115,10 +123,12 @@ def verify(
 
     A folder is checked against its own genesis unless another one is named. With --deep the results
     of every training round are computed again from the update of each hospital, which the auditor
-    so gets to see; heights whose bodies are not here are listed, and the exit code is then 1.
+    so gets to see; heights whose bodies are not here are listed, and the exit code is then 1. With
+    --continues the earlier network is audited, too.
 
     Example: fednode ledger verify ledger.fed --genesis genesis.fed --model model.safetensors
     """
+    from fednode.cli.earlier_chain import with_earlier
     from fednode.cli.ledger_audit import Companions, audit_source
     from ledger.audit_report import report_data, report_lines
     from ledger.errors import StorageError
@@ -127,6 +137,7 @@ def verify(
     try:
         companions = Companions(model=model, checkpoint=checkpoint)
         report, blocks = audit_source(source, genesis, companions)
+        report = with_earlier(report, continues, continues_genesis)
     except StorageError as error:
         finding = Finding(height=0, field="storage", rule="P53", text=str(error))
         if as_json:

@@ -22,3 +22,10 @@ RightLedger = Annotated[Path, typer.Argument(help="Another one.", metavar="LEDGE
 CheckpointOption = Annotated[
     Path | None, typer.Option(help="A checkpoint obtained earlier or elsewhere.", metavar="FILE")
 ]
+ContinuesOption = Annotated[
+    Path | None,
+    typer.Option(help="Ledger of the earlier network that this one continues.", metavar="LEDGER"),
+]
+ContinuesGenesisOption = Annotated[
+    Path | None, typer.Option(help="Its genesis, for an exported file.", metavar="FILE")
+]

@@ -7,10 +7,11 @@ from typing import Final
 from fednode.aggregation.rules import RuleSpec
 from fednode.errors import ConfigError
 from fednode.founding.cards import MemberCard
+from fednode.founding.initial_model import Earlier, model_terms
 from fednode.learning.learner import TrainingSettings
-from fednode.learning.registry import initial_model, learner_hash
+from fednode.learning.registry import learner_hash
 from fednode.learning.statistics import combine
-from ledger.bodies import body_bytes, body_id, encode_model_body
+from ledger.bodies import body_bytes
 from ledger.genesis import (
     CONTRACT_VERSION,
     NO_FEEDBACK,
@@ -22,7 +23,6 @@ from ledger.genesis import (
     FeedbackTerms,
     Limits,
     Member,
-    ModelTerms,
     RuleParameter,
     Timeouts,
     TrainingTerms,
@@ -103,25 +103,28 @@ class ContractOptions:
         )
 
 
-def make_contract(cards: Sequence[MemberCard], options: ContractOptions) -> Contract:
+def make_contract(
+    cards: Sequence[MemberCard], options: ContractOptions, earlier: Earlier | None = None
+) -> Contract:
     """Return the contract of the members behind `cards`, numbered in this order.
 
-    The statistics add up to common means and scales; the initial model follows from the seed.
+    The statistics add up to common means and scales, and the initial model follows from the seed;
+    both are taken over where an earlier chain is continued.
 
     Args:
         cards: At least one with data; each was checked by `load_card` or made here.
         options: The founders' choices.
+        earlier: What is left of the chain that this one continues, if there is one.
 
     Raises:
         AggregationError: If there is no such rule.
-        ConfigError: If cards contradict each other.
+        ConfigError: If cards contradict each other or the earlier chain.
         ContractError: If the terms cannot hold (`ledger.genesis_rules.check_contract`).
         DataError: If the sites' columns differ or one has no value anywhere.
         SettingsError: If there is no such model.
     """
-    data = _data_terms(cards)
-    tensors, values = initial_model(options.settings, len(data.features), options.seed)
-    initial = encode_model_body(tensors, values.astype("<i4", copy=False).tobytes())
+    data = _data_terms(cards, earlier)
+    model = model_terms(options.settings, len(data.features), earlier)
     members = tuple(_member(card) for card in cards)
     n, m = _count(members)
     budget = _chosen(options.byzantine_budget, cap_budget(n, n) if n else 0)
@@ -130,12 +133,7 @@ def make_contract(cards: Sequence[MemberCard], options: ContractOptions) -> Cont
         version=CONTRACT_VERSION,
         name=options.name,
         members=members,
-        model=ModelTerms(
-            architecture=options.model,
-            tensors=tensors,
-            initial_seed=options.seed,
-            initial_model_id=body_id(initial),
-        ),
+        model=model,
         data=data,
         training=_training_terms(options),
         aggregation=AggregationTerms(
@@ -152,8 +150,10 @@ def make_contract(cards: Sequence[MemberCard], options: ContractOptions) -> Cont
         training_rounds=options.training_rounds,
         timeouts=options.timeouts,
         limits=Limits(
-            body_bytes_max=body_bytes(tensors, is_update=True), block_bytes_max=BLOCK_BYTES_MAX
+            body_bytes_max=body_bytes(model.tensors, is_update=True),
+            block_bytes_max=BLOCK_BYTES_MAX,
         ),
+        continues=() if earlier is None else (earlier.named,),
     )
     check_contract(contract)
     check_rule(contract)
@@ -191,45 +191,7 @@ def timeouts_of(collect_s: float, view_s: float) -> Timeouts:
     )
 
 
-def settings_of(contract: Contract) -> TrainingSettings:
-    """Return a contract's training settings as the training process takes them."""
-    terms = contract.training
-    return TrainingSettings(
-        model=contract.model.architecture,
-        learning_rate=float(terms.learning_rate),
-        momentum=float(terms.momentum),
-        batch_size=terms.batch_size,
-        local_steps=terms.local_steps,
-        worker_momentum=float(terms.worker_momentum),
-        seed=terms.seed,
-    )
-
-
-def initial_model_body(contract: Contract) -> bytes:
-    """Return the body of the model from which a contract's training starts.
-
-    Raises:
-        ConfigError: If the code on this computer makes another model than the founders', or the
-            contract continues an earlier chain, whose model this release cannot start from.
-    """
-    if contract.continues:
-        raise ConfigError(
-            "expected a contract that starts from its own model, got one that continues the chain "
-            f"{contract.continues[0].chain_id.hex()[:16]}; this release audits such chains only"
-        )
-    features = len(contract.data.features)
-    tensors, values = initial_model(settings_of(contract), features, contract.model.initial_seed)
-    body = encode_model_body(tensors, values.astype("<i4", copy=False).tobytes())
-    if body_id(body) != contract.model.initial_model_id:
-        raise ConfigError(
-            f"expected the initial model {contract.model.initial_model_id.hex()[:16]}, got "
-            f"{body_id(body).hex()[:16]}; install the version of fednode and of the learner that "
-            "the founders used"
-        )
-    return body
-
-
-def _data_terms(cards: Sequence[MemberCard]) -> DataTerms:
+def _data_terms(cards: Sequence[MemberCard], earlier: Earlier | None) -> DataTerms:
     with_data = [card for card in cards if card.statistics is not None]
     if not with_data:
         raise ConfigError("expected at least one member card with data, got none")
@@ -245,7 +207,23 @@ def _data_terms(cards: Sequence[MemberCard]) -> DataTerms:
     features: tuple[Feature, ...] = combine(
         tuple(card.statistics for card in with_data if card.statistics is not None)
     )
-    return DataTerms(label=first.label, positive=first.positive, features=features)
+    made = DataTerms(label=first.label, positive=first.positive, features=features)
+    return made if earlier is None else _taken_over(made, earlier.data)
+
+
+def _taken_over(made: DataTerms, earlier: DataTerms) -> DataTerms:
+    """The earlier means and scales, under which the model was trained, for the same columns."""
+    ours, theirs = [
+        (each.label, each.positive, *(feature.name for feature in each.features))
+        for each in (made, earlier)
+    ]
+    if ours != theirs:
+        raise ConfigError(
+            f"expected label, positive class and columns of the earlier network, {theirs}, got "
+            f"{ours}; make the cards with the same columns again, or found a network that starts "
+            "anew"
+        )
+    return earlier
 
 
 def _feedback_terms(cards: Sequence[MemberCard], options: ContractOptions) -> FeedbackTerms:

@@ -7,6 +7,7 @@ from typing import Final
 
 from fednode.config import (
     GENESIS_NAME,
+    INITIAL_MODEL_NAME,
     KEY_NAME,
     NETWORK_KEY_NAME,
     STATE_NAME,
@@ -158,6 +159,7 @@ def _config(folder: Path, name: str, broker: BrokerSection, data: DataSection | 
         key_file=folder / KEY_NAME,
         genesis_file=folder / GENESIS_NAME,
         network_key_file=folder / NETWORK_KEY_NAME,
+        initial_model_file=folder / INITIAL_MODEL_NAME,
         folder=folder / STATE_NAME,
     )
     return NodeConfig(node=node, broker=broker, data=data)

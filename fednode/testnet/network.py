@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from fednode.clock import Clock
 from fednode.config import BrokerSection, NodeConfig, load_config
-from fednode.founding.contracts import settings_of
 from fednode.founding.genesis_files import load_genesis
+from fednode.founding.initial_model import settings_of
 from fednode.learning.baselines import Baselines, train_baselines
 from fednode.testnet.display import Display
 from fednode.testnet.folders import NetworkFolder

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from fednode.config import NodeConfig
 from fednode.errors import ConfigError
 from fednode.folders import read_model_body
-from fednode.founding.contracts import settings_of
+from fednode.founding.initial_model import settings_of
 from fednode.learning.dataset import Dataset
 from fednode.learning.learner import Metrics
 from fednode.learning.local_training import LocalTraining

@@ -81,6 +81,7 @@ def test_written_configuration_reads_back_equal(tmp_path: Path) -> None:
                 key_file=folder / "member.key",
                 genesis_file=folder / "genesis.fed",
                 network_key_file=folder / "network-key.sealed",
+                initial_model_file=folder / "initial-model.safetensors",
                 folder=folder / "state",
             ),
             broker=BrokerSection(url="mqtt://localhost", ca_file=Path("/etc/ca.pem")),

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from ledger.__main__ import EXIT_FINDINGS, EXIT_HOLDS, EXIT_USAGE, main
-from ledger.continuation import continuation_findings, continues_after
+from ledger.continuation import continuation_findings, continues_after, models_left
 from ledger.encoding import encode
 from ledger.errors import ContractError
 from ledger.genesis import Continues, Contract
 from ledger.genesis_rules import check_contract
+from tests.support.feedback import add_judged, judging_network
 from tests.support.forgery import Forgery
 from tests.support.ledger import Chain, chain, contract, digest, genesis, keys
 
@@ -25,8 +26,8 @@ def earlier() -> Chain:
 
 def following(**changes: object) -> Contract:
     """The contract of those who are left: three of four."""
-    old = earlier()
-    named = replace(continues_after(old.contract, old.states[NAMED]), **changes)  # type: ignore[arg-type]  # by name
+    state = earlier().states[NAMED]
+    named = replace(continues_after(state, state.model_id), **changes)  # type: ignore[arg-type]  # by name
     terms = contract(3)
     model = replace(terms.model, initial_model_id=named.model_id)
     return replace(terms, model=model, continues=(named,))
@@ -61,6 +62,27 @@ def test_what_the_earlier_chain_does_not_say_is_found(
     changes: dict[str, object], field: str
 ) -> None:
     assert field in found(following(**changes))
+
+
+def test_the_model_means_what_it_meant_under_the_earlier_contract() -> None:
+    terms = following()
+    data = replace(terms.data, label="another")
+    model = replace(terms.model, architecture="another")
+
+    assert found(replace(terms, data=data)) == ["data"]
+    assert found(replace(terms, model=model)) == ["model.architecture"]
+
+
+def test_a_chain_is_continued_with_its_last_model_or_the_best_by_its_members() -> None:
+    """Rules P1 and P16."""
+    judging, plain = judging_network(blocks=2), earlier()
+    add_judged(judging, dict.fromkeys(range(4), 5))
+
+    best, last = judging.state.best, judging.state.model_id
+
+    assert (best.height, best.model_id == last) == (2, False)
+    assert set(models_left(judging.contract, judging.state)) == {last, best.model_id}
+    assert models_left(plain.contract, plain.state) == (plain.state.model_id,)
 
 
 def test_an_earlier_chain_that_does_not_hold_is_found() -> None:

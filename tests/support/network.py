@@ -12,15 +12,12 @@ from numpy.typing import NDArray
 from fednode.assembly import Storage, Surroundings, build_node, make_journal
 from fednode.attacks import parse_attack
 from fednode.clock import SystemClock
+from fednode.config import INITIAL_MODEL_NAME
 from fednode.events import Plain
 from fednode.founding.cards import MemberCard
 from fednode.founding.consent import sign_contract
-from fednode.founding.contracts import (
-    ContractOptions,
-    initial_model_body,
-    make_contract,
-    settings_of,
-)
+from fednode.founding.contracts import ContractOptions, make_contract
+from fednode.founding.initial_model import Earlier, initial_model_body, settings_of
 from fednode.founding.keys import MemberKey
 from fednode.founding.membership import Membership
 from fednode.learning.data_spec import DataSpec
@@ -100,8 +97,8 @@ class Peer:
     watch: HeightWatch
 
     def storage(self) -> Storage:
-        genesis = self.membership.genesis
-        return Storage(self.folder, genesis, initial_model_body(genesis.contract))
+        genesis, file = self.membership.genesis, self.folder / INITIAL_MODEL_NAME
+        return Storage(self.folder, genesis, initial_model_body(genesis.contract, file))
 
     def node(self, storage: Storage, transport: Transport) -> Node:
         around = Surroundings(
@@ -150,13 +147,14 @@ def found_sites(
     options: ContractOptions,
     *,
     attacks: Mapping[int, str] | None = None,
+    earlier: Earlier | None = None,
 ) -> tuple[Peer, ...]:
     """Make the members of a network from rows; `spec` tells what their labels mean."""
     keys = [MemberKey(sha256(f"member {i}".encode()).digest()) for i in range(len(sites))]
     cards = [
         _card(site, key, i, spec) for i, (site, key) in enumerate(zip(sites, keys, strict=True))
     ]
-    genesis = Genesis(contract=make_contract(cards, options), signatures=())
+    genesis = Genesis(contract=make_contract(cards, options, earlier), signatures=())
     for key in keys:
         genesis = sign_contract(genesis, key.signing)
     features = genesis.contract.data.features

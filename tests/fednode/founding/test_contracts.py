@@ -9,21 +9,20 @@ from fednode.aggregation.errors import AggregationError
 from fednode.errors import ConfigError
 from fednode.founding.contracts import (
     ContractOptions,
-    initial_model_body,
     make_contract,
-    settings_of,
     timeouts_of,
 )
+from fednode.founding.initial_model import initial_model_body, settings_of
 from fednode.founding.members import make_card
 from fednode.founding.terms import ADVICE, contract_terms, differences, tolerance_lines
 from fednode.learning.errors import DataError, SettingsError
 from ledger.bodies import body_id
 from ledger.errors import ContractError
-from ledger.genesis import Continues
 from ledger.genesis_rules import check_contract
 from tests.fednode.founding.support import found, key_of, make_members, write_rows
 
 OPTIONS = ContractOptions(name="test")
+NO_FILE = Path("no file")
 
 
 def test_common_means_are_those_of_all_rows_together(tmp_path: Path) -> None:
@@ -65,7 +64,7 @@ def test_budgets_follow_from_the_number_of_members(
 def test_initial_model_is_made_again_from_the_contract(tmp_path: Path) -> None:
     contract = found(tmp_path, options=ContractOptions(name="t", model="mlp", seed=7)).contract
 
-    assert body_id(initial_model_body(contract)) == contract.model.initial_model_id
+    assert body_id(initial_model_body(contract, NO_FILE)) == contract.model.initial_model_id
 
 
 def test_another_initial_model_is_refused(tmp_path: Path) -> None:
@@ -73,21 +72,7 @@ def test_another_initial_model_is_refused(tmp_path: Path) -> None:
     other = replace(contract, model=replace(contract.model, initial_seed=8))
 
     with pytest.raises(ConfigError, match=r"expected the initial model .* install the version"):
-        initial_model_body(other)
-
-
-def test_a_contract_that_continues_another_chain_is_not_run(tmp_path: Path) -> None:
-    """Rule P1: what the program cannot carry out it refuses."""
-    contract = found(tmp_path, options=ContractOptions(name="t")).contract
-    named = Continues(
-        chain_id=bytes(32),
-        height=1,
-        block_id=bytes(32),
-        model_id=contract.model.initial_model_id,
-    )
-
-    with pytest.raises(ConfigError, match="this release audits such chains only"):
-        initial_model_body(replace(contract, continues=(named,)))
+        initial_model_body(other, NO_FILE)
 
 
 def test_settings_of_a_contract_are_those_of_its_options(tmp_path: Path) -> None:
