@@ -122,18 +122,21 @@ def kept_blocks(facts: Facts, desk: Desk) -> frozenset[bytes]:
 
 
 def wait(kind: TimerKind, view: int, facts: Facts, desk: Desk) -> None:
-    """Start a timer; the waits of voting grow with the view (rule P36)."""
-    timeouts = desk.contract.timeouts
-    bases = {
-        TimerKind.HAVE_GRACE: timeouts.have_grace_ms,
-        TimerKind.PROPOSE: timeouts.propose_ms,
-        TimerKind.PREPARE: timeouts.prepare_ms,
-        TimerKind.COMMIT: timeouts.commit_ms,
-    }
+    """Start a timer; the waits of voting adapt, and grow with the view (rule P36)."""
     facts.waits.add((kind, view))
-    delay_ms = grown_ms(bases[kind], view, timeouts.view_max_ms)
+    if kind is TimerKind.HAVE_GRACE:
+        delay_ms = desk.contract.timeouts.have_grace_ms
+    else:
+        delay_ms = desk.pace.wait_ms(kind, view, facts.proposer(view))
+    if kind is TimerKind.PROPOSE:
+        desk.pace.begin(kind, view, desk.now_ms)
     timer = Timer(kind=kind, height=facts.height, view=view)
     desk.emit(SetTimer(timer=timer, delay_ms=delay_ms))
+
+
+def came(kind: TimerKind, view: int, facts: Facts, desk: Desk) -> None:
+    """Measure what was waited for, if it was (rule P36)."""
+    desk.pace.came(kind, view, facts.proposer(view), desk.now_ms)
 
 
 def latest_time_ms(desk: Desk) -> int:
@@ -156,6 +159,9 @@ def prepare(action: rules.Prepare, facts: Facts, desk: Desk) -> None:
         desk.move(replace(desk.record, step=Step.PREPARE))
         return
     save_block(action.block_id, facts, desk)
+    if action.block_id != NIL:
+        came(TimerKind.PROPOSE, vote.view, facts, desk)
+        desk.pace.begin(TimerKind.PREPARE, vote.view, desk.now_ms)
     reason = action.reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
     desk.publish(VoteMessage(vote=signed, reason=reason))
     facts.tally.add(signed, view=desk.record.view)
@@ -178,6 +184,8 @@ def commit(voted: bytes, facts: Facts, desk: Desk) -> None:
     save_block(voted, facts, desk)
     desk.publish(VoteMessage(vote=signed, reason=""))
     if voted != NIL:
+        came(TimerKind.PREPARE, vote.view, facts, desk)
+        desk.pace.begin(TimerKind.COMMIT, vote.view, desk.now_ms)
         certificate = facts.tally.certificate(Phase.PREPARE, vote.view)
         desk.publish(CertificateMessage(certificate=certificate))
     facts.tally.add(signed, view=desk.record.view)

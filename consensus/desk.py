@@ -25,6 +25,7 @@ from consensus.messages import (
     VoteMessage,
 )
 from consensus.metrics_pool import MetricsPool
+from consensus.pace import Pace
 from consensus.pending import Pending
 from consensus.record import INITIAL_RECORD, SafetyRecord, SlotKind, at_height
 from consensus.signer import RequestT, Signer, SlotStatement, SlotStatementT, slot_of
@@ -63,6 +64,7 @@ class Desk:
         accusations: Evidence for the next block (rule P45).
         metrics: METRICS for the next block (rule P16).
         pending: Operations and READYs for the next block (rule P81).
+        pace: How long to wait in views (rule P36).
         is_asking: Whether this node still waits for its own newest statements (rule P60).
         lost_updates: Own updates that were signed and whose bodies are not here.
         is_signing: Whether the signer may sign at the height in work. It may not while it asks, nor
@@ -92,6 +94,7 @@ class Desk:
         self.is_asking = signer is not None and len(self.contract.members) > 1
         self.metrics = MetricsPool(scheme)
         self.pending = Pending(scheme)
+        self.pace = Pace(self.contract.timeouts, state.validators)
         self.is_signing = False
         self.effects: list[Effect] = []
         self._counter = 0
@@ -173,6 +176,7 @@ class Desk:
         self._notices = 0
         self.accusations.forget(self.contract, self.state)
         self.metrics.begin_height(self.contract, self.state)
+        self.pace.begin_height(self.contract.timeouts, self.state.validators)
         ahead = 0 if self.signer is None else self.signer.record.height
         self.is_signing = self.may_sign and not self.is_asking and ahead <= self.height
         self._follower = at_height(self._follower, self.height)

@@ -120,6 +120,7 @@ class Height:
                 self.has_news = False
                 return None
             if isinstance(action, Decide):
+                acts.came(TimerKind.COMMIT, action.view, self.facts, self.desk)
                 return action
             acts.perform(action, self.facts, self.desk)
 
@@ -261,6 +262,8 @@ class Height:
             case _:
                 action = rules.on_timeout(self.desk.record, self.facts, timer)
                 if action is not None:
+                    proposer = self.facts.proposer(timer.view)
+                    self.desk.pace.ran_out(timer.kind, timer.view, proposer, self.desk.now_ms)
                     acts.perform(action, self.facts, self.desk)
 
     def _try_have(self) -> None:

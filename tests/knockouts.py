@@ -156,7 +156,7 @@ KNOCKOUTS: Final = (
         "                return _KNOWN",
     ),
     _engine("P35", "rebroadcast", "    if record.entry_proof:\n", "    if False:\n"),
-    _engine("P36", "acts", "grown_ms(bases[kind], view, timeouts.view_max_ms)", "bases[kind]"),
+    _engine("P36", "pace", "grown_ms(max(base_ms, agreed_ms), view, cap_ms)", "base_ms"),
     _engine(
         "P40", "past", "        if tip is not None and tip.vote == statement:", "        if False:"
     ),

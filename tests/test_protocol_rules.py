@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 PACKAGES = ("ledger", "consensus", "fednode")
 NOT_IN_RELEASE = ("P70",)
-PARTLY_IN_RELEASE = ("P36", "P81", "P92")
+PARTLY_IN_RELEASE = ("P81", "P92")
 
 _RULE = re.compile(r"\bP\d{1,2}a?\b")
 _DEFINITION = re.compile(

@@ -9,6 +9,7 @@ from consensus.effects import (
     BlockBuilt,
     BlocksReceived,
     BuildBlock,
+    Effect,
     EntryProofReceived,
     SetTimer,
     Started,
@@ -51,6 +52,8 @@ built NAME                  the host has built it
 decided N                   the others decide N more heights, without this node: D1, D2, ...
 status MEMBER HEIGHT        a member says where it stands
 blocks FIRST LAST           decided blocks with the certificate of the last
+heights MS [out] [prepare=MS] [commit=MS]   heights are decided, with proposals and votes so late,
+                            until all others led; then HAVEs of the others come; out: waits run out
 timers                      the waits that the last command began
 clock MS                    the own clock goes on
 where                       height, view, lock and valid
@@ -106,6 +109,34 @@ class Talk:
     def do_clock(self, words: list[str], _: Options) -> Lines:
         self.bench.now_ms += int(words[0])
         return ()
+
+    def do_heights(self, words: list[str], options: Options) -> Lines:
+        """All others lead before one of them leads again; this node trains for none of these."""
+        bench, led = self.bench, set[int]()
+        while True:
+            bench.hold(*bench.others)
+            effects: list[Effect] = []
+            for member in bench.others:
+                bench.have(member, bench.others)
+                effects += bench.effects
+            leader = bench.order[0]
+            if led.issuperset(bench.others) and leader != bench.member:
+                bench.effects = tuple(effects)
+                return ()
+            led.add(leader)
+            bench.now_ms += int(words[0])
+            if "out" in words:
+                bench.fire(TimerKind.PROPOSE)
+            block = bench.chain.build(listing=bench.others, trainers=bench.others)
+            if leader == bench.member:
+                bench.fire(TimerKind.HAVE_GRACE)
+                bench.step(BlockBuilt(height=block.header.height, view=0, block=block))
+            else:
+                bench.propose_and_check(block)
+            for phase in Phase:
+                bench.now_ms += int(options.get(phase.name.lower(), "0"))
+                bench.votes(phase, 0, block_id(block.header))
+            bench.follow(block)
 
     def do_where(self, *_: object) -> Lines:
         record = self.bench.record

@@ -157,6 +157,14 @@ class Bench:
         lines = (self.shown(effect) for effect in self.effects)
         return tuple(line for line in lines if line)
 
+    def follow(self, block: Block) -> None:
+        """Go on at the height after a block that the engine decided."""
+        self.names[block_id(block.header)] = f"D{block.header.height}"
+        self.chain.add(block, signing=self.others)
+        self.state = self.chain.state
+        self.height = self.state.height + 1
+        self.order = schedule(self.contract, self.state)
+
     def start(self) -> tuple[str, ...]:
         """Start; all others answer at once that they saw nothing of this node (rule P60).
 
@@ -221,10 +229,13 @@ class Bench:
         members: Iterable[int] | None = None,
         valid_view: int = FRESH,
     ) -> tuple[str, ...]:
-        """Votes of several members, all others unless told; the lines of all steps together."""
+        """Votes of several members, all others unless told; all steps together."""
         lines: tuple[str, ...] = ()
+        effects: tuple[Effect, ...] = ()
         for member in self.others if members is None else members:
             lines += self.vote(member, phase, view, block, valid_view)
+            effects += self.effects
+        self.effects = effects
         return lines
 
     def have(self, member: int, trainers: Iterable[int] = ()) -> tuple[str, ...]:
