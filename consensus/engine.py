@@ -233,7 +233,7 @@ class Engine:
         height.resume(self._proposals)
         height.start()
         self._work_on_model(height)
-        for event in self._later.take(self.height):
+        for event in self._later.take(self.height, self._desk.is_signed):
             self._hear(event)
 
     def _run(self) -> None:

@@ -47,3 +47,10 @@ def signed_of(event: StatementInput) -> Signed[SlotStatement]:
             return event.have.signed
         case ProposalReceived():
             return event.proposal.signed
+
+
+def statements_of(event: PeerInput) -> tuple[Signed[SlotStatement], ...]:
+    """Return all signed statements in an input."""
+    if isinstance(event, EntryProofReceived):
+        return tuple(each.signed for each in event.votes)
+    return (signed_of(event),)

@@ -100,5 +100,5 @@ def test_bodies_of_later_heights_are_remembered_the_newest_of_each_trainer() -> 
         later.keep(UpdateHeld(update=update), 0, is_next=False)
 
     assert later.size() == HELD_PER_TRAINER
-    assert len(later.take(49)) == 1
+    assert len(later.take(49, lambda _: True)) == 1
     assert later.size() == 0

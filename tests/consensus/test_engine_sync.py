@@ -2,24 +2,32 @@
 
 from dataclasses import replace
 
+import pytest
+
 from consensus.effects import (
     BlocksReceived,
     BlocksRequested,
     CommitBlock,
+    EntryProofReceived,
+    HaveReceived,
     ProposalRequested,
     StatusReceived,
     TimerKind,
+    VoteReceived,
 )
 from consensus.messages import BlocksRequest, ProposalRequest, Status
 from consensus.past import ANSWERS_PER_PERIOD
-from ledger.records import block_id
+from ledger.records import NIL, block_id
 from tests.support.consensus.bench import (
     COMMIT,
+    PREPARE,
     Bench,
     equal_chain,
+    equal_contract,
     started,
 )
-from tests.support.ledger import digest
+from tests.support.ledger import digest, have, stub_chain
+from tests.support.members import carry, new_key, rotate
 
 
 def status_of(bench: Bench, member: int, height: int) -> StatusReceived:
@@ -164,3 +172,37 @@ def test_a_request_for_a_block_is_answered_with_its_proposal_or_with_decided_blo
     assert ask(3, block_id(a.header), 1) == ()
     assert ask(3, digest("unknown"), 2) == ()
     assert ask(2, digest("unknown"), 3) == (f"answer blocks to {one} from 2",)
+
+
+@pytest.mark.parametrize("is_rotated", [False, True])
+def test_what_came_early_under_a_key_that_the_block_before_replaced_is_dropped(
+    *, is_rotated: bool
+) -> None:
+    """Rules P3, P81: a liar in the middle of its rotation would make blocks and locks of no use."""
+    liar = 3
+    bench = Bench(chain=stub_chain(2, of=equal_contract()), member=0)
+    bench.start()
+    ahead = stub_chain(2, of=equal_contract())
+    operations = [rotate(ahead, liar, new_key("next", ahead.keys[liar]))] if is_rotated else []
+    carry(ahead, *operations)
+    early = have(ahead.state, liar, bench.keys[liar], ())
+    votes = [
+        bench.sign(replace(bench.signed_vote(liar, PREPARE, view, NIL).statement, height=4), liar)
+        for view in (0, 1)
+    ]
+    proof = tuple(bench.verified(each) for each in votes[1:])
+
+    bench.step(HaveReceived(have=bench.verified(early)))
+    bench.step(VoteReceived(vote=bench.verified(votes[0])))
+    bench.step(EntryProofReceived(height=4, view=2, votes=proof))
+    bench.step(BlocksReceived(blocks=(ahead.blocks[-1],), certificate=ahead.certificates[-1]))
+
+    height = bench.engine._height
+    assert height is not None
+    assert height.facts.height == 4
+    counted = [
+        liar in height.facts.collection.haves,
+        bool(height.facts.tally.votes(PREPARE, 0)),
+        bool(height.facts.tally.votes(PREPARE, 1)),
+    ]
+    assert counted == [not is_rotated] * 3
