@@ -228,7 +228,7 @@ CASES = (
     Case("member exists", NEW_MEMBER, BAD, "expected no node.toml in .*, got one; name another"),
     Case("unsigned genesis", unsigned_genesis, BAD, "signed by all members, got none of one; coll"),
     Case("other terms", signing_other_terms, BAD, "rule_id: here 'mean', in the contract 'nnm-"),
-    Case("wrong genesis", wrong_genesis, BAD, "expected the key of a member of 'test', .*check"),
+    Case("wrong genesis", wrong_genesis, BAD, "expected the network key of chain .*; take both"),
     Case("damaged genesis", damaged_genesis, BAD, "expected a genesis, got: .*; copy it again"),
     Case("wrong key", wrong_key, BAD, "expected the key of a member of 'one', got .*; check"),
     Case("readable key", readable_key, BAD, "owner only .*, got 644; run 'chmod 600"),
