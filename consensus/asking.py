@@ -62,18 +62,19 @@ class Asking:
     def is_over(self) -> bool:
         """Return whether the node may sign now.
 
-        Blocking power of others, or everybody, answered, and this node has reached their height:
-        what it signed below is in blocks that it has then seen. Or nobody answers.
+        Blocking power of others, or everybody, answered from heights that this node has reached:
+        what it signed below is in blocks that it has then seen. Or nobody answers. Answers from
+        further on do not count yet: one liar could name a height that nobody reaches.
         """
         desk = self._desk
         if self._periods >= ASK_PERIODS:
             return True
+        reached = {member for member, height in self._heights.items() if height <= desk.height}
         validators = desk.state.validators
-        power = sum(validators.power_of(member) for member in self._heights)
+        power = sum(validators.power_of(member) for member in reached)
         others = (number for number, each in enumerate(desk.contract.members) if each.roles)
-        is_all = all(each in self._heights or each == desk.member for each in others)
-        is_enough = is_all or validators.is_blocked_by(power)
-        return is_enough and desk.height >= max(self._heights.values(), default=0)
+        is_all = all(each in reached or each == desk.member for each in others)
+        return is_all or validators.is_blocked_by(power)
 
     def timeout(self) -> None:
         """Ask again; after `ASK_PERIODS` go on without an answer."""

@@ -63,7 +63,7 @@ class Changes:
         """Drop what the last block carried or made void; say READY if this member waits for it.
 
         Args:
-            is_behind: Whether a member claims to have more blocks than this node.
+            is_behind: Whether blocking power claims to have more blocks than this node.
         """
         desk = self._desk
         if desk.pending.forget(desk.contract, desk.state):

@@ -187,7 +187,7 @@ class Engine:
                 self._begin_to_sign()
             return
         self._changes.take(happened)
-        if self._height is None:
+        if self._height is None and not self.is_finished:
             self._begin_height()
 
     def _start(self) -> None:

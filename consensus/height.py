@@ -144,7 +144,13 @@ class Height:
                 )
 
     def hear_update(self, update: Signed[UpdateHeader], *, is_held: bool) -> None:
-        """Keep a trainer's header; list it when its body is here (rules P10, P11)."""
+        """Keep a trainer's header; list it when its body is here (rules P10, P11).
+
+        A body takes its time: meanwhile a block may have replaced the key that signed the header.
+        No block may carry that header then (rule P81).
+        """
+        if is_held and not self.desk.is_signed(update):
+            return
         collection = self.facts.collection
         known = collection.size()
         acts.hear_update(update, self.facts, self.desk)

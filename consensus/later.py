@@ -32,7 +32,9 @@ class Later:
             del held[:-HELD_PER_TRAINER]
         elif is_next:
             inputs = self._inputs.setdefault(member, [])
-            if len(inputs) < NEXT_HEIGHT_INPUTS_PER_MEMBER:
+            said = statements_of(event)
+            is_new = all(statements_of(each) != said for each in inputs)
+            if is_new and len(inputs) < NEXT_HEIGHT_INPUTS_PER_MEMBER:
                 inputs.append(event)
 
     def take(

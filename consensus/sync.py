@@ -37,9 +37,10 @@ class Sync:
 
     @property
     def is_behind(self) -> bool:
-        """Whether a member claims to have more blocks."""
+        """Whether blocking power claims to have more blocks: a liar may claim so for ever."""
         self._drop_reached()
-        return bool(self._claims)
+        validators = self._desk.state.validators
+        return validators.is_blocked_by(sum(map(validators.power_of, self._claims)))
 
     def heard(self, member: int, height: int) -> None:
         """Note that a member claims to have the block of `height`."""

@@ -191,6 +191,8 @@ class _Gate:
             raise SignatureError(
                 f"UPDATE of trainer {update.statement.trainer} signed by member {update.signer}"
             )
+        if not self._known(update).is_trainer:
+            raise SignatureError(f"UPDATE: member {update.signer} is no trainer")
         return self.verified(update)
 
     def verified_metrics(self, message: MetricsMessage) -> Verified[MetricsReport]:
