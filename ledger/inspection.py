@@ -5,13 +5,14 @@ checked here: `ledger.audit` does that.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from ledger.audit_report import Plain
 from ledger.certificates import signers
 from ledger.election import schedule
 from ledger.evidence import evidence_key
 from ledger.feedback import JudgedModel, hold_out_powers, weighted_median
-from ledger.genesis import Contract, chain_id
+from ledger.genesis import Contract
 from ledger.genesis_rules import fault_tolerance
 from ledger.inclusion import disqualification
 from ledger.keys import Signed
@@ -35,31 +36,61 @@ from ledger.state import State, apply, initial_state
 View = dict[str, Plain]
 
 
-def network_view(contract: Contract) -> View:
-    """Return who takes part, under which terms, and how many may fail (rule P83)."""
-    tolerance = fault_tolerance(contract)
-    members: list[Plain] = [
-        {
-            **_member(contract, number),
-            "public_key": member.public_key.hex(),
-            "is_trainer": member.is_trainer,
-            "is_validator": member.is_validator,
-            "samples": member.samples,
-        }
-        for number, member in enumerate(contract.members)
-    ]
+def network_view(contract: Contract, state: State) -> View:
+    """Return who takes part or did, the terms in force, and how many may fail (rules P81, P83).
+
+    Args:
+        contract: That of the genesis or of any height.
+        state: The state after the last block.
+    """
+    contract = contract_in_force(contract, state)
+    tolerance = fault_tolerance(_without_banned(contract, state))
     return {
-        "chain_id": chain_id(contract).hex(),
+        "chain_id": state.chain_id.hex(),
+        "height": state.height,
         "name": contract.name,
-        "members": members,
+        "continues": [
+            {
+                "chain_id": each.chain_id.hex(),
+                "height": each.height,
+                "block_id": each.block_id.hex(),
+                "model_id": each.model_id.hex(),
+            }
+            for each in contract.continues
+        ],
+        "members": [_member_record(state, number) for number in range(len(state.scores))],
         "model": contract.model.architecture,
         "mode": contract.aggregation.mode,
         "rule": contract.aggregation.rule_id,
         "training_rounds": contract.training_rounds,
         "byzantine_budget": contract.byzantine_budget,
         "validators_that_may_be_silent": tolerance.silent_validators,
-        "trainers_that_may_be_silent": tolerance.silent_trainers,
+        "trainers_that_may_be_silent": max(0, tolerance.silent_trainers),
         "trainers_that_may_lie": tolerance.lying_trainers,
+        "contract_hash": contract_hash(contract).hex(),
+    }
+
+
+def feedback_view(contract: Contract, blocks: Iterable[Block], height: int) -> View:
+    """Return what members say of the model of a height, and which is the best one (rule P16).
+
+    Args:
+        contract: That of the genesis.
+        blocks: Blocks 1 to H, in order.
+        height: Height of the block that made the model; 0 for the initial one, which is not judged.
+    """
+    state = initial_state(contract)
+    judged: View = {}
+    for block in blocks:
+        state = apply(contract, state, block)
+        for model in state.judged:
+            if model.height == height:
+                judged = _judged(contract_in_force(contract, state), state, model)
+    return {
+        "best_height": state.best.height,
+        "best_model_id": state.best.model_id.hex(),
+        "returns": state.returns,
+        "judged": judged,
     }
 
 
@@ -265,6 +296,31 @@ def _judged(contract: Contract, state: State, model: JudgedModel) -> View:
     if median is not None and best is not None:
         view |= {"median": median, "best_median": best}
     return view
+
+
+def _member_record(state: State, number: int) -> View:
+    """A member as it last was: with its roles and samples also when it is gone."""
+    record = state.membership.members[number]
+    return {
+        "number": number,
+        "name": record.member.name,
+        "public_key": record.member.public_key.hex(),
+        "is_trainer": record.member.is_trainer,
+        "is_validator": record.member.is_validator,
+        "has_hold_out": record.member.has_hold_out,
+        "samples": record.member.samples,
+        "standing": record.standing.name,
+        "admitted": record.admitted,
+        "is_banned": number in state.banned,
+    }
+
+
+def _without_banned(contract: Contract, state: State) -> Contract:
+    members = tuple(
+        replace(each, roles=0, samples=0) if number in state.banned else each
+        for number, each in enumerate(contract.members)
+    )
+    return replace(contract, members=members)
 
 
 def _member(contract: Contract, number: int) -> View:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ledger.audit_report import AuditReport
     from ledger.records import Block
 
-MILLION = 1_000_000
-"""Figures of METRICS are in millionths."""
 app = typer.Typer(
     name="ledger", no_args_is_help=True, help="Look at a ledger, check it, prove from it, move it."
 )
@@ -80,7 +78,7 @@ def show(
 
     Example: fednode ledger show north 3
     """
-    from fednode.cli.ledger_views import block_view, certificate_view, read_content
+    from fednode.cli.ledger_views import block_view, certificate_view, feedback_view, read_content
     from fednode.errors import ConfigError
 
     content = read_content(source, genesis)
@@ -94,7 +92,8 @@ def show(
     if as_json:
         certificate = certificate_view(content, height)
         decided = asdict(certificate) if certificate else None
-        print_json({**asdict(view), "certificate": decided})
+        feedback = feedback_view(content, height)
+        print_json({**asdict(view), "certificate": decided, "feedback": feedback})
     else:
         _print_block(content, view)
 
@@ -207,7 +206,7 @@ def _deepened(report: "AuditReport", blocks: "tuple[Block, ...]", folder: Path) 
 
 
 def _print_block(content: "Content", view: "BlockView") -> None:
-    from fednode.cli.ledger_views import certificate_view
+    from fednode.cli.ledger_views import MILLION, certificate_view, feedback_pairs, feedback_view
 
     certificate = certificate_view(content, view.height)
     pairs: list[tuple[str, object]] = [
@@ -236,6 +235,8 @@ def _print_block(content: "Content", view: "BlockView") -> None:
         )
         for each in view.evidence
     ]
+    feedback = feedback_view(content, view.height)
+    pairs += [] if feedback is None else list(feedback_pairs(feedback))
     print_pairs(pairs)
     if view.contributions:
         print()

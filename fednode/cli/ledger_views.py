@@ -1,10 +1,12 @@
 """A ledger as plain data: what the ledger commands print, for a person or as JSON."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
+from typing import Final
 
 from fednode.errors import ConfigError
 from fednode.folders import open_ledger
@@ -12,10 +14,15 @@ from fednode.founding.genesis_files import load_genesis
 from ledger.certificates import signers
 from ledger.evidence import evidence_key
 from ledger.export import read_export, write_export
-from ledger.genesis import Genesis
+from ledger.genesis import NO_FEEDBACK, Contract, Genesis
+from ledger.inspection import View, state_view
 from ledger.operations import Join
 from ledger.records import Block, Evidence, QuorumCertificate, block_id
-from ledger.state import replay
+from ledger.state import State, replay
+
+MILLION: Final = 1_000_000
+"""Figures of METRICS are in millionths."""
+FEEDBACK_FIELDS: Final = ("best_height", "best_model_id", "returns", "judged")
 
 
 # Not slotted: names are asked for in every line that is printed.
@@ -225,6 +232,42 @@ def certificate_view(content: Content, height: int) -> CertificateView | None:
         powers=tuple(validators.power_of(member) for member in members),
         total_power=validators.total,
     )
+
+
+def feedback_view(content: Content, height: int) -> View | None:
+    """Return what rule P16 makes of a chain up to a height; None without a genesis or feedback."""
+    if content.genesis is None:
+        return None
+    contract = content.genesis.contract
+    return feedback_after(contract, replay(contract, content.blocks[:height]))
+
+
+def feedback_after(contract: Contract, state: State) -> View | None:
+    """Return best model, returns to it and models under judgement; None where nobody judges."""
+    if contract.feedback == NO_FEEDBACK:
+        return None
+    shown = state_view(contract, state)
+    return {name: shown[name] for name in FEEDBACK_FIELDS}
+
+
+def feedback_pairs(shown: View) -> Iterator[tuple[str, str]]:
+    """Yield in words the best model, the returns to it, and the models under judgement (P16)."""
+    best = f"{shown['best_model_id']} of height {shown['best_height']}"
+    yield "best model", f"{best}; returns to it: {shown['returns']}"
+    judged = shown["judged"]
+    assert isinstance(judged, list)
+    for each in judged:
+        assert isinstance(each, dict)
+        yield f"model of {each['height']}", judgement_text(each)
+
+
+def judgement_text(judged: View) -> str:
+    """Return in words what members say of one model under judgement (rule P16)."""
+    count = f"{judged['figures']} figures"
+    if "median" not in judged:
+        return count
+    own, best = (int(str(judged[name])) / MILLION for name in ("median", "best_median"))
+    return f"median {own:.6f}, the best model's {best:.6f}; {count}"
 
 
 def time_text(time_ms: int) -> str:

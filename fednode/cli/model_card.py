@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fednode.cli.ledger_views import time_text
+from fednode.cli.ledger_views import judgement_text, time_text
+from fednode.founding.terms import feedback_text
 from ledger.audit_report import LIMITS, Plain, printable
-from ledger.genesis import Contract
-from ledger.inspection import View, chain_views, network_view
+from ledger.genesis import NO_FEEDBACK, Contract
+from ledger.inspection import View, chain_views, feedback_view, network_view
+from ledger.membership import contract_in_force
 from ledger.model_file import ModelFile
 from ledger.records import Block, BlockKind, QuorumCertificate
+from ledger.state import replay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +38,13 @@ def model_card(
         model: A model that one of the blocks, or the contract, names: also that is checked before.
     """
     height = int(dict(model.metadata)["height"])
+    terms = contract_in_force(contract, replay(contract, blocks[: max(0, height - 1)]))
     views = [
         view
         for view, block in zip(chain_views(contract, blocks, certificate), blocks, strict=True)
         if block.header.height <= height and block.header.kind is BlockKind.AGGREGATE
     ]
-    network = network_view(contract)
+    network = network_view(contract, replay(contract, blocks))
     return {
         "model_id": model.model_id.hex(),
         "height": height,
@@ -49,10 +53,12 @@ def model_card(
         "parameters": contract.model.n_elements,
         "chain_id": network["chain_id"],
         "network": contract.name,
+        "continues": network["continues"],
         "decided": _decision(views[-1]) if views else {},
         "members": network["members"],
         "training_rounds": [_training_round(view) for view in views],
-        "terms": _terms(contract),
+        "feedback": _feedback(contract, blocks, height),
+        "terms": _terms(terms),
         "ledger_height": len(blocks),
         "cannot_know": list(LIMITS),
     }
@@ -74,12 +80,12 @@ def card_sections(card: View) -> tuple[Section, ...]:
             rows=tuple(_training_rows(card)),
         ),
         Section(
-            title="Contributors",
-            columns=("member", "samples claimed", "counted in", "outlier in"),
+            title=f"Members at height {card['ledger_height']} of the ledger",
+            columns=("member", "standing", "key", "samples claimed", "counted in", "outlier in"),
             rows=tuple(_contributor_rows(card)),
         ),
         Section(
-            title="Terms of the contract",
+            title="Terms of the contract, as in force when the model was made",
             columns=(),
             rows=tuple((name, str(value)) for name, value in _dict(card["terms"]).items()),
         ),
@@ -111,6 +117,13 @@ def _decision(view: View) -> View:
         "power": votes["power"],
         "total_power": votes["total_power"],
     }
+
+
+def _feedback(contract: Contract, blocks: Sequence[Block], height: int) -> View:
+    """How members judged the model (rule P16); nothing where nobody judges."""
+    if contract.feedback == NO_FEEDBACK:
+        return {}
+    return {"metric": feedback_text(contract), **feedback_view(contract, blocks, height)}
 
 
 def _training_round(view: View) -> View:
@@ -153,14 +166,38 @@ def _model_rows(card: View) -> Iterator[tuple[str, str]]:
     yield "network", str(card["network"])
     yield "chain id", f"{card['chain_id']} (compare it with a copy obtained elsewhere)"
     decided = _dict(card["decided"])
+    yield from _origin_rows(card)
     if not decided:
-        yield "made", "by the founders: the initial model, not trained"
         return
     yield "made", f"by block {card['height']}, after {card['training_round']} training rounds"
     yield "block", f"{decided['block_id']}, {decided['time']} UTC"
     yield "signed by", _names(decided["signers"])
     yield "power", f"{decided['power']} of {decided['total_power']}, view {decided['view']}"
     yield "results", "as certified by these members, not recomputed here"
+    yield from _feedback_rows(card)
+
+
+def _origin_rows(card: View) -> Iterator[tuple[str, str]]:
+    for each in map(_dict, _list(card["continues"])):
+        origin = f"model {each['model_id']} of chain {each['chain_id']}, height {each['height']}"
+        yield "starts from", origin
+    if not card["decided"]:
+        is_left = bool(card["continues"])
+        how = "taken over from that chain" if is_left else "the initial model, not trained"
+        yield "made", f"by the founders: {how}"
+
+
+def _feedback_rows(card: View) -> Iterator[tuple[str, str]]:
+    feedback = _dict(card["feedback"])
+    if not feedback:
+        return
+    yield "judged by", str(feedback["metric"])
+    judged = _dict(feedback["judged"])
+    if judged:
+        yield "judgement", judgement_text(judged)
+    is_best = feedback["best_model_id"] == card["model_id"]
+    best = "this one" if is_best else f"that of height {feedback['best_height']}"
+    yield "best model", f"{best}; returns to the best: {feedback['returns']}"
 
 
 def _training_rows(card: View) -> Iterator[tuple[str, ...]]:
@@ -188,10 +225,16 @@ def _contributor_rows(card: View) -> Iterator[tuple[str, ...]]:
     ]
     for member in map(_dict, _list(card["members"])):
         own = [entry for entry in entries if entry["number"] == member["number"]]
-        if member["is_trainer"]:
-            flagged = sum(bool(entry["is_outlier"]) for entry in own)
-            counted = f"{len(own)} of {card['training_round']}"
-            yield str(member["name"]), str(member["samples"]), counted, str(flagged)
+        flagged = sum(bool(entry["is_outlier"]) for entry in own)
+        counted = f"{len(own)} of {card['training_round']}"
+        yield (
+            str(member["name"]),
+            "banned" if member["is_banned"] else str(member["standing"]).lower(),
+            str(member["public_key"])[:16],
+            str(member["samples"]) if member["is_trainer"] else "-",
+            counted if member["is_trainer"] else "-",
+            str(flagged) if member["is_trainer"] else "-",
+        )
 
 
 def _time(view: View) -> str:

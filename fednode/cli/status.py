@@ -41,6 +41,7 @@ def status(
     """
     from fednode.changes.kept import load_operations
     from fednode.changes.mailbox import Mailbox
+    from fednode.cli.ledger_views import feedback_after
     from fednode.folders import open_ledger, state_folder
     from fednode.status import STATUS_NAME, is_running, load_status
     from ledger.membership import contract_in_force
@@ -60,6 +61,7 @@ def status(
             "training_rounds": contract.training_rounds,
             "is_finished": state.training_round >= contract.training_rounds,
             "model_id": state.model_id.hex(),
+            "feedback": feedback_after(contract, state),
             "operations_pending": len(load_operations(home)),
             "orders_waiting": len(Mailbox(home).waiting()),
         }
@@ -106,6 +108,8 @@ def _members(ledger: "Ledger", known: "Status | None") -> list[MemberView]:
 
 
 def _print(summary: dict[str, object], members: list[MemberView], known: "Status | None") -> None:
+    from fednode.cli.ledger_views import feedback_pairs
+
     pairs: list[tuple[str, object]] = [
         ("network", summary["network"]),
         ("chain id", summary["chain_id"]),
@@ -127,6 +131,9 @@ def _print(summary: dict[str, object], members: list[MemberView], known: "Status
         phase = f"height {known.height}, view {known.view}: {known.phase}"
         pairs.append(("now", f"{phase} since {_time(known.phase_since_ms)}"))
         pairs += [(f"broker {lane}", state) for lane, state in known.lanes.items()]
+    feedback = summary["feedback"]
+    if isinstance(feedback, dict):
+        pairs += feedback_pairs(feedback)
     error = known.error if known else None
     pairs.append(("last error", f"{_time(error.time_ms)} {error.text}" if error else "none"))
     print_pairs(pairs)

@@ -17,6 +17,7 @@ from ledger.inspection import (
 )
 from ledger.records import block_id
 from ledger.reputation import SCALE
+from ledger.state import initial_state
 from tests.support.evidence import proof
 from tests.support.ledger import (
     Chain,
@@ -46,7 +47,11 @@ def views(made: Chain) -> list[View]:
 
 
 def test_everything_shown_is_plain_data(made: Chain) -> None:
-    shown = [network_view(made.contract), state_view(made.contract, made.state), *views(made)]
+    shown = [
+        network_view(made.contract, made.state),
+        state_view(made.contract, made.state),
+        *views(made),
+    ]
 
     assert json.loads(json.dumps(shown)) == shown
 
@@ -169,7 +174,7 @@ def test_the_state_shows_powers_reputations_and_next_proposers(made: Chain) -> N
 def test_the_network_shows_roles_and_what_it_tolerates() -> None:
     terms = with_roles(contract(7, byzantine_budget=1), {6: Role.VALIDATOR, 5: Role.TRAINER})
 
-    shown = network_view(terms)
+    shown = network_view(terms, initial_state(terms))
 
     assert isinstance(shown["members"], list)
     roles = [

@@ -13,7 +13,8 @@ from ledger.comparison import first_difference
 from ledger.deep import Weighted, recompute_all
 from ledger.encoding import decode, encode
 from ledger.export import read_export
-from ledger.inspection import chain_views, state_view
+from ledger.genesis import updates_needed
+from ledger.inspection import chain_views, network_view, state_view
 from ledger.keys import sign
 from ledger.membership import Standing, contract_in_force
 from ledger.merkle import ProofError
@@ -264,3 +265,23 @@ def ready_again(made: Chain, index: int) -> object:
         certificates=made.certificates[:index],
     )
     return ready(part, NEWCOMER)
+
+
+def test_the_network_is_shown_as_it_is_now() -> None:
+    """Rule P81: founders and newcomers, where they stand, their keys, the terms in force."""
+    made = eventful()
+
+    shown = network_view(made.contract, made.state)
+
+    members = [each for each in shown["members"] if isinstance(each, dict)]  # type: ignore[union-attr]  # a list
+    gone = {each["number"]: each["standing"] for each in members if each["standing"] != "ACTIVE"}
+    assert gone == {LEFT: "GONE", EVICTED: "GONE", LAPSED: "LAPSED"}
+    assert [each["number"] for each in members if each["is_banned"]] == [ROTATED, BANNED]
+    assert members[NEWCOMER]["name"] == "new"
+    assert members[LEFT]["samples"] == made.contract.members[LEFT].samples
+    assert members[ROTATED]["public_key"] == made.state.membership.public_keys[ROTATED].hex()
+    assert members[ROTATED]["public_key"] != made.contract.members[ROTATED].public_key.hex()
+    assert shown["rule"] == "median"
+    assert shown["chain_id"] == made.state.chain_id.hex()
+    # Of seven that are active two are banned.
+    assert shown["trainers_that_may_be_silent"] == 5 - updates_needed(made.in_force)

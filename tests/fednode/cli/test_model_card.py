@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from fednode.cli.model_card import markdown, model_card
+from fednode.cli.model_card import card_sections, markdown, model_card
 from fednode.errors import ConfigError
-from ledger.model_file import decode_model_file
+from ledger.genesis import Continues
+from ledger.model_file import ModelFile, decode_model_file
 from ledger.store import Ledger
 from tests.fednode.cli.support import TRAINING_ROUNDS, Made, invoke, json_of
+from tests.support.members import admit, carry, change, go_on, grown, leave, rotate_key
 
 
 @pytest.fixture
@@ -92,7 +94,7 @@ def test_names_cannot_break_the_tables_of_a_card(made: Made, model: Path) -> Non
     assert "a\\|b?# c \\<img\\> \\[x\\](y)" in text
     assert "\n# c" not in text
     rows = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
-    assert {row.count("|") for row in rows} == {3, 5, 6}
+    assert {row.count("|") for row in rows} == {3, 6, 7}
 
 
 def test_a_model_of_another_ledger_has_no_card_here(
@@ -123,3 +125,45 @@ def test_a_ledger_that_does_not_hold_gives_no_card(made: Made, model: Path, file
 
     with pytest.raises(ConfigError, match="expected a ledger that holds"):
         invoke("model", "card", model, "--ledger", file, "--genesis", made.genesis_file)
+
+
+def test_a_card_follows_members_keys_and_terms() -> None:
+    """Rule P81: who contributed is shown also when it is gone, and terms as they were then."""
+    chain = grown()
+    newcomer = admit(chain, "new")
+    rotate_key(chain, 1, "rotated")
+    go_on(chain, 1)
+    height = chain.state.height
+    rule = replace(chain.contract.aggregation, rule_id="median")
+    carry(chain, leave(chain, 0))
+    carry(chain, change(chain, lambda terms: replace(terms, aggregation=rule, trainer_budget=0)))
+    model = ModelFile(tensors=(), values=b"", metadata=(("height", str(height)),))
+
+    card = model_card(chain.contract, chain.blocks, chain.certificate, model)
+    (members,) = [each for each in card_sections(card) if each.title.startswith("Members")]
+
+    assert members.title == f"Members at height {len(chain.blocks)} of the ledger"
+    rows = {row[0]: row[1:] for row in members.rows}
+    assert rows["hospital-0"][0] == "gone"
+    assert rows["hospital-0"][3] == f"{card['training_round']} of {card['training_round']}"
+    assert rows["new"][0] == "active"
+    key = chain.state.membership.public_keys[1].hex()
+    assert rows["hospital-1"][1] == key[:16]
+    assert card["terms"]["rule"] == "mean"  # type: ignore[index,call-overload]  # a dictionary
+    assert newcomer == 4
+
+
+def test_a_card_tells_from_which_chain_its_network_started(made: Made, model: Path) -> None:
+    """Rule P1."""
+    named = Continues(
+        chain_id=b"c" * 32, height=7, block_id=b"b" * 32,
+        model_id=made.genesis.contract.model.initial_model_id,
+    )  # fmt: skip
+    contract = replace(made.genesis.contract, continues=(named,))
+    first = replace(decode_model_file(model.read_bytes()), metadata=(("height", "0"),))
+
+    text = markdown(model_card(contract, (), None, first))
+
+    assert f"of chain {named.chain_id.hex()}, height 7" in text
+    assert "by the founders: taken over from that chain" in text
+    assert "not trained" not in text
