@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Plant: TypeAlias = Callable[[], AbstractContextManager[None]]
 SEEDS = 2
+SEEDS_TO_FIND = 16
+"""Scenarios of so many seeds show each planted fault, whatever order the chain draws."""
 
 
 def at_least_half() -> AbstractContextManager[None]:
@@ -81,13 +83,9 @@ def test_a_planted_fault_is_found_among_four(plant: Plant) -> None:
     replay(FOUR, scenario)
 
 
-@pytest.mark.parametrize(
-    ("mutant", "seed_that_finds_it"), [("no_lock", 1), ("quorum_half", 0), ("counted_heads", 0)]
-)
-def test_a_planted_fault_is_found_among_seven(mutant: str, seed_that_finds_it: int) -> None:
-    _, broken = run_seed(7, seed_that_finds_it, mutant=mutant)
-
-    assert broken
+@pytest.mark.parametrize("mutant", ["no_lock", "quorum_half", "counted_heads"])
+def test_a_planted_fault_is_found_among_seven(mutant: str) -> None:
+    assert any(run_seed(7, seed, mutant=mutant)[1] for seed in range(SEEDS_TO_FIND))
 
 
 def test_a_slice_that_is_late_says_where_to_go_on() -> None:
