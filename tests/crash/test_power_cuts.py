@@ -5,7 +5,8 @@ both incarnations, a ledger that is a prefix, and everybody, the victim among th
 (rules P53, P60).
 """
 
-from collections.abc import Callable
+import multiprocessing
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -20,6 +21,8 @@ from tests.crash.power import Failure, Loss, PowerDisk
 from tests.crash.world import Plan, run
 from tests.support.ledger import Chain, genesis, stub_chain
 
+PROCESSES = 2
+CHUNK = 8
 LOSSES = pytest.mark.parametrize("loss", list(Loss), ids=lambda loss: loss.value)
 
 
@@ -29,13 +32,19 @@ def undisturbed(*, has_checkpoints: bool) -> range:
     return range(calm.started, calm.ended)
 
 
+def run_all(plans: Iterable[Plan]) -> None:
+    """Run every plan, on two processes; the first broken promise is raised."""
+    with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
+        for _ in pool.imap(run, plans, chunksize=CHUNK):
+            pass
+
+
 @LOSSES
 def test_power_may_go_at_every_change_of_three_heights(loss: Loss) -> None:
     numbers = undisturbed(has_checkpoints=False)
 
     assert len(numbers) > 60
-    for number in numbers:
-        run(Plan(fail_at=number, loss=loss))
+    run_all(Plan(fail_at=number, loss=loss) for number in numbers)
 
 
 @LOSSES
@@ -43,13 +52,13 @@ def test_power_may_go_at_every_change_while_the_log_moves_into_the_database(loss
     numbers = undisturbed(has_checkpoints=True)
 
     assert len(numbers) > 100
-    for number in numbers:
-        run(Plan(fail_at=number, loss=loss, has_checkpoints=True))
+    run_all(Plan(fail_at=number, loss=loss, has_checkpoints=True) for number in numbers)
 
 
 def test_the_disk_may_be_full_at_every_change_of_three_heights() -> None:
-    for number in undisturbed(has_checkpoints=False):
-        run(Plan(fail_at=number, failure=Failure.FULL))
+    numbers = undisturbed(has_checkpoints=False)
+
+    run_all(Plan(fail_at=number, failure=Failure.FULL) for number in numbers)
 
 
 def test_the_same_run_writes_the_same_way_each_time() -> None:
