@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fednode.config import NodeConfig
 from fednode.errors import ConfigError
+from fednode.founding.card_files import read_card
 from fednode.founding.cards import Hexadecimal, RoleName
 from fednode.learning.preprocessing import preprocess
 from fednode.learning.site_data import load_site
@@ -109,18 +110,6 @@ def _samples(config: NodeConfig, contract: Contract) -> int:
     return len(rows)
 
 
-def save_join_card(path: Path, card: JoinCard) -> None:
-    """Write a card as readable JSON.
-
-    Raises:
-        ConfigError: If it cannot be written.
-    """
-    try:
-        path.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}; name another file") from None
-
-
 def load_join_card(path: Path, chain: bytes) -> JoinCard:
     """Return the card in a file.
 
@@ -128,22 +117,10 @@ def load_join_card(path: Path, chain: bytes) -> JoinCard:
         ConfigError: If the file cannot be read, is no join card, is for another network, or was not
             made by the holder of its key.
     """
-    try:
-        if path.stat().st_size > CARD_BYTES_MAX:
-            raise ConfigError(f"{path}: expected a join card, got more than 64 KiB")
-        card = JoinCard.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(
-            f"expected a join card at {path}, got: {error.strerror}; the newcomer makes one with "
-            "'fednode member card'"
-        ) from None
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ConfigError(
-            f"{path}: expected a join card, got a wrong {place} ({first['msg']}); the newcomer "
-            "makes one with 'fednode member card'"
-        ) from None
+    maker = "the newcomer makes one with 'fednode member card'"
+    card = read_card(
+        path, JoinCard, what="a join card", bytes_max=CARD_BYTES_MAX, origin=maker, remedy=maker
+    )
     if card.chain_id != chain.hex():
         raise ConfigError(
             f"{path}: expected a card for chain {chain.hex()[:16]}, got one for "

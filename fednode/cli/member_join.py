@@ -28,8 +28,9 @@ def card(
 
     Example: fednode member card --config west/node.toml --height 120
     """
-    from fednode.changes.join_card import make_join_card, save_join_card
+    from fednode.changes.join_card import make_join_card
     from fednode.config import load_config
+    from fednode.founding.card_files import write_card
     from fednode.founding.genesis_files import load_genesis
     from fednode.founding.keys import load_key_file
     from fednode.founding.members import card_name
@@ -41,7 +42,7 @@ def card(
         settings, key.signing, contract, height=height, is_validator=not trainer_only
     )
     path = out or config.parent / card_name(made.name).replace(".card", ".join")
-    save_join_card(path, made)
+    write_card(path, made)
     print_pairs(
         [
             ("join card", f"{path} (public: bring it to the member that sponsors you)"),

@@ -10,9 +10,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fednode.errors import ConfigError
+from fednode.founding.card_files import read_card
 from fednode.founding.keys import MemberKey
 from fednode.learning.statistics import SiteStatistics
 from ledger.encoding import domain_tag
@@ -94,32 +95,20 @@ def _is_possible(statistics: SiteStatistics, samples: int) -> bool:
     return statistics.rows == samples and numbers_hold and categories_hold
 
 
-def save_card(path: Path, card: MemberCard) -> None:
-    """Write a card as readable JSON."""
-    path.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-
 def load_card(path: Path) -> MemberCard:
     """Return the card in a file.
 
     Raises:
         ConfigError: If the file cannot be read, is no card, or does not carry its key's signature.
     """
-    try:
-        if path.stat().st_size > CARD_BYTES_MAX:
-            raise ConfigError(f"{path}: expected a member card, got more than 64 MiB")
-        card = MemberCard.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(
-            f"expected a member card at {path}, got: {error.strerror}; 'fednode init' makes one"
-        ) from None
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ConfigError(
-            f"{path}: expected a member card, got a wrong {place} ({first['msg']}); "
-            "ask its member for the file again"
-        ) from None
+    card = read_card(
+        path,
+        MemberCard,
+        what="a member card",
+        bytes_max=CARD_BYTES_MAX,
+        origin="'fednode init' makes one",
+        remedy="ask its member for the file again",
+    )
     problem = card.problem()
     if problem is not None:
         raise ConfigError(

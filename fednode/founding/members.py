@@ -18,7 +18,8 @@ from fednode.config import (
     write_config,
 )
 from fednode.errors import ConfigError
-from fednode.founding.cards import MemberCard, RoleName, save_card
+from fednode.founding.card_files import write_card
+from fednode.founding.cards import MemberCard, RoleName
 from fednode.founding.keys import MemberKey, create_key_file
 from fednode.learning.errors import DataError
 from fednode.learning.rows import Rows
@@ -80,7 +81,7 @@ def create_member(
         folder.mkdir(parents=True, exist_ok=True)
         create_key_file(made.config.node.key_file, seed)
         write_config(made.config_path, made.config)
-        save_card(made.card_path, card)
+        write_card(made.card_path, card)
     except OSError as error:
         raise ConfigError(f"cannot write {folder}: {error.strerror}; name another folder") from None
     return made

@@ -9,7 +9,8 @@ import pytest
 
 from fednode.config import DataSection
 from fednode.errors import ConfigError
-from fednode.founding.cards import MemberCard, load_card, save_card
+from fednode.founding.card_files import write_card
+from fednode.founding.cards import MemberCard, load_card
 from fednode.founding.members import card_name, create_member, make_card
 from fednode.learning.errors import DataError
 from tests.fednode.founding.support import BROKER, key_of, make_members, seed_of, write_rows
@@ -98,7 +99,7 @@ def test_signed_card_with_impossible_statistics_is_refused(
     content = json.loads(member.card_path.read_text(encoding="utf-8"))
     change(content["statistics"])
     card = MemberCard.model_validate_json(json.dumps(content)).signed(key_of("a"))
-    save_card(tmp_path / "lie.card", card)
+    write_card(tmp_path / "lie.card", card)
 
     problem = card.problem()
 
