@@ -43,6 +43,7 @@ class Asking:
         self._heights: dict[int, int] = {}
         self._request: StatementsRequestMessage | None = None
         self._periods = 0
+        self._is_waiting = False
         self._shown = Answered()
         self._shown_now: Counter[int] = Counter()
 
@@ -78,6 +79,7 @@ class Asking:
 
     def timeout(self) -> None:
         """Ask again; after `ASK_PERIODS` go on without an answer."""
+        self._is_waiting = False
         if not self._desk.is_asking:
             return
         self._periods += 1
@@ -141,6 +143,10 @@ class Asking:
         self._counters.add(counter)
         self._request = StatementsRequestMessage(request=request)
         desk.publish(self._request)
+        if self._is_waiting:
+            # Asked again before the period is over: a broker that hangs up must not prolong it.
+            return
+        self._is_waiting = True
         timer = Timer(kind=TimerKind.ASK, height=0, view=0)
         desk.emit(SetTimer(timer=timer, delay_ms=desk.contract.timeouts.rebroadcast_ms))
 

@@ -66,9 +66,7 @@ def main(arguments: Sequence[str] | None = None, *, scheme: SignatureScheme = ED
     if "continues" in files:
         earlier = files["continues_genesis"], files["continues"]
         found = read_continuation_findings(genesis, *earlier, scheme=scheme)
-        report = replace(
-            report, findings=(*report.findings, *found), is_earlier_chain_checked=not found
-        )
+        report = replace(report, findings=(*report.findings, *found), is_earlier_chain_checked=True)
     return _say(report_lines(report), report_data(report), options)
 
 

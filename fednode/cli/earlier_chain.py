@@ -68,7 +68,7 @@ def with_earlier(report: AuditReport, source: Path | None, genesis: Path | None)
         return report
     found = earlier_findings(report.genesis.contract, source, genesis)
     findings = (*report.findings, *found)
-    return replace(report, findings=findings, is_earlier_chain_checked=not found)
+    return replace(report, findings=findings, is_earlier_chain_checked=True)
 
 
 def earlier_findings(

@@ -15,6 +15,7 @@ from consensus.effects import (
     UpdateHeld,
     VoteReceived,
 )
+from consensus.line_inputs import Reconnected
 from consensus.messages import ReadyMessage, StatementsRequestMessage, Status, UpdateMessage
 from consensus.verification import verify_message
 from ledger.errors import SignatureError
@@ -133,3 +134,17 @@ def test_a_header_of_a_member_that_is_no_trainer_is_refused_at_the_gate() -> Non
         verify_message(
             UpdateMessage(update=header), contract=of, state=made.state, scheme=STUB_SCHEME
         )
+
+
+def test_a_broker_that_hangs_up_does_not_prolong_the_question() -> None:
+    """Rule P60: each new connection asks again, and the two periods go on from the first."""
+    bench = Bench()
+    bench.step(Started())
+    asked = bench.timers()
+
+    lines = bench.step(Reconnected())
+    again = bench.timers()
+
+    assert (TimerKind.ASK, 0) in asked
+    assert "ask all for own statements" in lines
+    assert (TimerKind.ASK, 0) not in again

@@ -126,3 +126,6 @@ def test_the_command_audits_both_chains_or_says_that_it_did_not(
     said = capsys.readouterr().out.split("This audit cannot know:")
     assert "the earlier chain that the contract continues was not checked" in said[1]
     assert "the earlier chain that the contract continues was not checked" not in said[2]
+
+    assert main([*own, *swapped]) == EXIT_FINDINGS
+    assert "was not checked" not in capsys.readouterr().out
