@@ -28,7 +28,7 @@ from consensus.record import SlotKind, Step, in_view, with_proof, with_valid
 from consensus.rules import Facts
 from consensus.timeouts import clock_window_ms, grown_ms
 from ledger.certificates import signers
-from ledger.inclusion import expected_kind, opens
+from ledger.inclusion import expected_kind
 from ledger.keys import Signed
 from ledger.records import (
     FRESH,
@@ -283,9 +283,6 @@ def build(action: rules.Build, facts: Facts, desk: Desk) -> None:
     evidence = desk.accusations.proposable(desk.contract, desk.state)
     operations, readies = desk.pending.proposable(desk.contract, desk.state, evidence)
     facts.asked.add(view)
-    has_changes = bool(operations or readies)
-    if not opens(desk.contract, desk.state, has_changes=has_changes):
-        return  # the operation that opened the height is void by now: nothing to propose
     desk.emit(
         BuildBlock(
             height=facts.height,

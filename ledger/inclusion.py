@@ -191,13 +191,15 @@ def opens_for_feedback(contract: Contract, state: "State") -> bool:
 def opens(contract: Contract, state: "State", *, has_changes: bool = False) -> bool:
     """Return whether the height after `state` takes a block at all (rule P15).
 
-    Where it opens neither for training nor for feedback, every block of it must carry an operation
-    or a READY. It is an EMPTY one then, whose HAVE lists name nothing that counts.
+    Where it opens neither for training nor for feedback, every block of it must carry an operation,
+    a READY or evidence. It is an EMPTY one then, whose HAVE lists name nothing that counts. Nobody
+    begins such a height for evidence alone; but evidence may make void the only operation for which
+    it was begun, and without a block with that evidence the height could not end.
 
     Args:
         contract: The contract in force.
         state: The parent state.
-        has_changes: Whether an operation with all its approvals, or a READY, is at hand.
+        has_changes: Whether an operation with all its approvals, a READY or evidence is at hand.
     """
     return has_changes or opens_for_training(contract, state) or opens_for_feedback(contract, state)
 

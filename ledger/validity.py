@@ -129,9 +129,9 @@ def _time(s: Subject) -> Problems:
 
 
 def _is_open(s: Subject) -> Problems:
-    has_changes = bool(s.block.operations or s.block.readies)
+    has_changes = bool(s.block.operations or s.block.readies or s.block.evidence)
     if not opens(s.contract, s.state, has_changes=has_changes):
-        what = "training does not go on, and it changes no members or terms"
+        what = "training does not go on, and it changes no members or terms and accuses nobody"
         yield "height", f"expected no such block: {what}"
 
 

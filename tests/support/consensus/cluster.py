@@ -317,6 +317,8 @@ class Cluster:
             results=results,
             evidence=effect.evidence,
             metrics=effect.metrics,
+            operations=effect.operations,
+            readies=effect.readies,
         )
         return build_block(self.contract, state, draft)
 
