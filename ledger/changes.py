@@ -154,11 +154,15 @@ def operation_problem(
 
 
 def expiry_problem(place: Place, operation: Operation) -> str | None:
-    """Return why an operation is too late, or would stay possible for too long."""
-    last = place.height + EXPIRY_AHEAD_MAX
-    if place.height <= operation.expiry <= last:
+    """Return why an operation is too late, or would stay possible for too long.
+
+    A JOIN that expires with the block that carries it would use up a member number for a key that
+    nobody can admit.
+    """
+    first, last = place.height + isinstance(operation, Join), place.height + EXPIRY_AHEAD_MAX
+    if first <= operation.expiry <= last:
         return None
-    return f"expected an expiry from {place.height} to {last}, got {operation.expiry}"
+    return f"expected an expiry from {first} to {last}, got {operation.expiry}"
 
 
 def replay_problem(place: Place, operation: Operation) -> str | None:

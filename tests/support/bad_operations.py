@@ -263,6 +263,11 @@ def expiring(height: Callable[[int], int]) -> Callable[[Chain], Operation]:
     return lambda made: replace(evict(made, 4), expiry=height(made.state.height + 1))
 
 
+def joining_until(height: Callable[[int], int]) -> Callable[[Chain], Operation]:
+    """A JOIN whose expiry is a function of the height that carries it."""
+    return lambda made: joining(expiry=height(made.state.height + 1))(made)
+
+
 def named(**fields: int) -> Callable[[Chain], Operation]:
     """An EVICT of somebody else than is there."""
     return lambda made: replace(evict(made, 4), **fields)
@@ -284,6 +289,7 @@ BAD_OPERATIONS: tuple[tuple[int, str, Callable[[Chain], Block]], ...] = (
         (check, desc, with_operations(by_all(make)))
         for check, desc, make in (
             (46, "expired", expiring(lambda height: height - 1)),
+            (46, "JOIN that expires at once", joining_until(lambda height: height)),
             (46, "possible for too long", expiring(lambda height: height + EXPIRY_AHEAD_MAX + 1)),
             (47, "terms there and back and there again", replayed),
             (48, "unknown member", named(member=9)),
