@@ -32,6 +32,8 @@ CONTRACT_VERSION: Final = 1
 FEATURES_MAX = 65_536
 STALENESS_MAX: Final = 8
 """Most training rounds by which an update may come late (rule P10)."""
+RULE_IDS: Final = ("mean", "nnm-geometric-median")
+"""The rules of aggregation that there are; what they do is no matter of the ledger (rule P13)."""
 Decimal = Annotated[str, Characters(32)]
 Title = Annotated[str, Characters(200)]
 

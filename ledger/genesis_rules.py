@@ -13,7 +13,9 @@ from ledger.errors import ContractError
 from ledger.genesis import (
     CONTRACT_VERSION,
     NO_FEEDBACK,
+    RULE_IDS,
     STALENESS_MAX,
+    AggregationTerms,
     Contract,
     Genesis,
     Member,
@@ -227,13 +229,20 @@ def _training_problems(contract: Contract) -> Problems:
             yield f"{where}.scale: expected more than 0, got {feature.scale}"
     if contract.privacy != "none":
         yield f"privacy: expected 'none', got {contract.privacy!r}"
-    if contract.aggregation.mode != "robust":
-        yield f"aggregation.mode: expected 'robust', got {contract.aggregation.mode!r}"
-    if not contract.aggregation.rule_id:
-        yield "aggregation.rule_id: expected a name, got none"
-    yield from _duplicates(
-        "aggregation.parameters: name", (each.name for each in contract.aggregation.parameters)
-    )
+    yield from _aggregation_problems(contract.aggregation)
+
+
+def _aggregation_problems(terms: AggregationTerms) -> Problems:
+    """What no node could aggregate by: all would stop at the next AGGREGATE block."""
+    if terms.mode != "robust":
+        yield f"aggregation.mode: expected 'robust', got {terms.mode!r}"
+    if terms.rule_id not in RULE_IDS:
+        known = ", ".join(RULE_IDS)
+        yield f"aggregation.rule_id: expected a rule of {known}, got {terms.rule_id!r}"
+    yield from _duplicates("aggregation.parameters: name", (each.name for each in terms.parameters))
+    for each in terms.parameters:
+        if each.name == "f" and each.value < 0:
+            yield f"aggregation.parameters[f]: expected 0 or more, got {each.value}"
 
 
 def feedback_problems(contract: Contract) -> Problems:

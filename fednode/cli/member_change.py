@@ -59,13 +59,4 @@ def change(
             fields = (*fields, "propose_ms", "prepare_ms", "commit_ms", "view_max_ms")
             fields = (*fields, "have_grace_ms", "rebroadcast_ms")
         values |= {name: getattr(made, name) for name in fields}
-    if rule is not None:
-        _check_rule(rule, values.get("trainer_budget", outlook.contract.trainer_budget))
     offer(outlook, change_operation(outlook, values, rule, heights), wait_s=wait)
-
-
-def _check_rule(rule: str, liars: int) -> None:
-    """Refuse a rule that this version of fednode does not have."""
-    from fednode.aggregation.rules import RuleSpec
-
-    RuleSpec(rule_id=rule, f=liars)

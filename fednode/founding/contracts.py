@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from fednode.aggregation.rules import RuleSpec
 from fednode.errors import ConfigError
 from fednode.founding.cards import MemberCard
 from fednode.founding.initial_model import Earlier, model_terms
@@ -117,7 +116,6 @@ def make_contract(
         earlier: What is left of the chain that this one continues, if there is one.
 
     Raises:
-        AggregationError: If there is no such rule.
         ConfigError: If cards contradict each other or the earlier chain.
         ContractError: If the terms cannot hold (`ledger.genesis_rules.check_contract`).
         DataError: If the sites' columns differ or one has no value anywhere.
@@ -156,18 +154,7 @@ def make_contract(
         continues=() if earlier is None else (earlier.named,),
     )
     check_contract(contract)
-    check_rule(contract)
     return contract
-
-
-def check_rule(contract: Contract) -> None:
-    """Check that this version of fednode has the contract's aggregation rule.
-
-    Raises:
-        AggregationError: If it has not.
-    """
-    parameters = {each.name: each.value for each in contract.aggregation.parameters}
-    RuleSpec(rule_id=contract.aggregation.rule_id, f=parameters.get("f", 0))
 
 
 def timeouts_of(collect_s: float, view_s: float) -> Timeouts:

@@ -9,7 +9,6 @@ from fednode.changes.next_key import load_next_key, promote_next_key
 from fednode.config import NodeConfig
 from fednode.errors import ConfigError
 from fednode.founding.consent import missing_signatures, number_of
-from fednode.founding.contracts import check_rule
 from fednode.founding.genesis_files import load_genesis, read_public_file
 from fednode.founding.keys import MemberKey, load_key_file
 from fednode.founding.members import millionths_held
@@ -57,7 +56,6 @@ def open_membership(config: NodeConfig) -> Membership:
     """Load and check everything that a node starts with.
 
     Raises:
-        AggregationError: If this version of fednode lacks the contract's rule.
         ConfigError: If a file is missing or wrong, or local settings differ from the contract; the
             text then lists every difference.
         ContractError: If the contract cannot hold or a member has not signed it.
@@ -73,7 +71,6 @@ def open_membership(config: NodeConfig) -> Membership:
             f"{', '.join(missing)}; collect them with 'fednode genesis sign'"
         )
     check_genesis(genesis)
-    check_rule(genesis.contract)
     sealed = read_public_file(config.node.network_key_file, "the sealed network key")
     state = known_state(config.node.folder, genesis.contract)
     member, key = find_place(keys, state, sealed, genesis.contract)

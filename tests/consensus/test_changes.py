@@ -1,4 +1,4 @@
-"""Operations in the engine: what they open, and what becomes of them there (rules P15, P35, P81)."""
+"""Operations in the engine: what they open, and what becomes of them (rules P15, P35, P81)."""
 
 from collections.abc import Callable
 

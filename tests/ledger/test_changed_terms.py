@@ -24,7 +24,7 @@ from tests.support.members import (
 
 def test_terms_change_and_count_from_the_next_height_on() -> None:
     made = grown()
-    rule = replace(made.contract.aggregation, rule_id="median")
+    rule = replace(made.contract.aggregation, rule_id="nnm-geometric-median")
     operation = change(made, lambda terms: replace(terms, aggregation=rule, trainer_budget=0))
 
     carry(made, operation)
@@ -32,7 +32,10 @@ def test_terms_change_and_count_from_the_next_height_on() -> None:
     block = made.build(trainers=[0])
 
     assert at_change == "mean"
-    assert (block.header.rule_id, block.header.kind) == ("median", BlockKind.AGGREGATE)
+    assert (block.header.rule_id, block.header.kind) == (
+        "nnm-geometric-median",
+        BlockKind.AGGREGATE,
+    )
     assert problems(made, block) == []
     assert made.state.membership_epoch == 0
 

@@ -9,6 +9,7 @@ from ledger.encoding import MESSAGE_BYTES_MAX, decode, encode
 from ledger.errors import ContractError
 from ledger.evidence import make_evidence
 from ledger.genesis import (
+    RULE_IDS,
     Continues,
     Contract,
     Feature,
@@ -112,7 +113,14 @@ BROKEN: tuple[tuple[Callable[[Contract], Contract], str], ...] = (
     (terms(training_rounds=0), "training_rounds: expected at least 1, got 0"),
     (terms(privacy="dp"), "privacy: expected 'none', got 'dp'"),
     (part("aggregation", mode="grouped"), "aggregation.mode: expected 'robust', got 'grouped'"),
-    (part("aggregation", rule_id=""), "aggregation.rule_id: expected a name"),
+    (
+        part("aggregation", rule_id="median"),
+        "aggregation.rule_id: expected a rule of .*, got 'median'",
+    ),
+    (
+        part("aggregation", parameters=(RuleParameter(name="f", value=-1),)),
+        r"aggregation.parameters\[f\]: expected 0 or more, got -1",
+    ),
     (
         part("aggregation", parameters=(RuleParameter(name="k", value=1),) * 2),
         "aggregation.parameters: name: expected distinct ones, got k 2 times",
@@ -322,7 +330,9 @@ def longest_changes(made: Chain) -> tuple[Agreed, ...]:
         parameters = tuple(
             RuleParameter(name=f"{number} {i}".ljust(64, "x"), value=-(2**62)) for i in range(16)
         )
-        aggregation = replace(meant.aggregation, rule_id="r" * 64, parameters=parameters)
+        aggregation = replace(
+            meant.aggregation, rule_id=max(RULE_IDS, key=len), parameters=parameters
+        )
         terms = replace(terms_of(meant), aggregation=aggregation)
         operation = ChangeTerms(contract_hash=contract_hash(meant), terms=terms, expiry=4)
         while operation_id(operation, made.state.chain_id) <= last:

@@ -55,7 +55,7 @@ def eventful() -> Chain:
     made.add(made.build())
     carry(made, leave(made, LEFT), evict(made, EVICTED))
     made.add(made.build(evidence=(proof(made, BANNED),)))
-    rule = replace(made.contract.aggregation, rule_id="median")
+    rule = replace(made.contract.aggregation, rule_id="nnm-geometric-median")
     carry(made, change(made, lambda terms: replace(terms, aggregation=rule, byzantine_budget=1)))
     assert admit(made, "hospital-2") == NEWCOMER + 1
     carry(made, evict(made, pend(made, "late")))
@@ -213,8 +213,8 @@ def test_a_deep_audit_recomputes_each_training_round_under_its_own_terms() -> No
 
     assert outcome.is_complete
     assert outcome.findings == ()
-    changed = rules.index("median")
-    assert (set(rules[:changed]), set(rules[changed:])) == ({"mean"}, {"median"})
+    changed = rules.index("nnm-geometric-median")
+    assert (set(rules[:changed]), set(rules[changed:])) == ({"mean"}, {"nnm-geometric-median"})
 
 
 def test_views_show_operations_and_standings() -> None:
@@ -281,7 +281,7 @@ def test_the_network_is_shown_as_it_is_now() -> None:
     assert members[LEFT]["samples"] == made.contract.members[LEFT].samples
     assert members[ROTATED]["public_key"] == made.state.membership.public_keys[ROTATED].hex()
     assert members[ROTATED]["public_key"] != made.contract.members[ROTATED].public_key.hex()
-    assert shown["rule"] == "median"
+    assert shown["rule"] == "nnm-geometric-median"
     assert shown["chain_id"] == made.state.chain_id.hex()
     # Of seven that are active two are banned.
     assert shown["trainers_that_may_be_silent"] == 5 - updates_needed(made.in_force)

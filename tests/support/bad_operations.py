@@ -161,6 +161,13 @@ def too_large(made: Chain) -> Operation:
     return change(made, edit)
 
 
+def unknown_rule(made: Chain) -> Operation:
+    def edit(terms: Terms) -> Terms:
+        return replace(terms, aggregation=replace(terms.aggregation, rule_id="median"))
+
+    return change(made, edit)
+
+
 def everybody_goes(made: Chain) -> Carried:
     return tuple(agreed(made, evict(made, each)) for each in range(4))
 
@@ -311,6 +318,7 @@ BAD_OPERATIONS: tuple[tuple[int, str, Callable[[Chain], Block]], ...] = (
             (51, "name of a member", joining(name="hospital-2")),
             (51, "trainer without samples", joining(samples=0)),
             (51, "more updates needed than there are trainers", many_need),
+            (51, "rule of aggregation that nobody has", unknown_rule),
             (51, "blocks that do not fit", too_large),
         )
     ),

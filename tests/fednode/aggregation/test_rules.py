@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fednode.aggregation.errors import AggregationError
 from fednode.aggregation.rows import ROW_VALUE_MAX
 from fednode.aggregation.rules import RULES, Aggregate, RuleSpec, aggregate, apply_delta
+from ledger.genesis import RULE_IDS
 from ledger.kinds import MEMBERS_MAX
 from ledger.records import VALUE_MAX
 from tests.fednode.aggregation import twins
@@ -78,6 +79,11 @@ def test_rules_follow_a_permutation_of_the_members(rule_id: str, seed: int) -> N
 
     assert after.delta.tolist() == before.delta.tolist()
     assert after.flags == tuple(before.flags[k] for k in order)
+
+
+def test_the_rules_that_contracts_can_name_are_those_that_there_are() -> None:
+    """Rule P81: a change of the terms to another one is refused by the ledger."""
+    assert sorted(RULE_IDS) == sorted(RULES)
 
 
 @pytest.mark.parametrize("rule_id", sorted(RULES))

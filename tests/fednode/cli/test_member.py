@@ -155,6 +155,7 @@ def test_a_join_card_becomes_the_order_of_its_sponsor(network: Network, tmp_path
         (("evict", "nobody"), "expected a member's name or number, got 'nobody'"),
         (("change",), "expected at least one term with another value"),
         (("change", "--byzantine-budget", 2), "expected at most 1 of 4 validators"),
+        (("change", "--rule", "best"), "expected a rule of mean, nnm-geometric-median, got 'best'"),
         (("leave", "--heights", 1001), "expected 1 to 1000 heights, got 1001"),
         (("join", "nothing.join"), "expected a join card at nothing.join"),
         (("invite", "nobody"), "expected a member's name or number"),

@@ -134,7 +134,7 @@ def test_a_card_follows_members_keys_and_terms() -> None:
     rotate_key(chain, 1, "rotated")
     go_on(chain, 1)
     height = chain.state.height
-    rule = replace(chain.contract.aggregation, rule_id="median")
+    rule = replace(chain.contract.aggregation, rule_id="nnm-geometric-median")
     carry(chain, leave(chain, 0))
     carry(chain, change(chain, lambda terms: replace(terms, aggregation=rule, trainer_budget=0)))
     model = ModelFile(tensors=(), values=b"", metadata=(("height", str(height)),))

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from fednode.aggregation.errors import AggregationError
 from fednode.errors import ConfigError
 from fednode.founding.contracts import (
     ContractOptions,
@@ -116,7 +115,7 @@ def test_one_member_twice_is_refused(tmp_path: Path) -> None:
 def test_unknown_rule_is_refused(tmp_path: Path) -> None:
     cards = [member.card for member in make_members(tmp_path, ("a", "b"))]
 
-    with pytest.raises(AggregationError, match=r"expected a rule of .*, got 'best'"):
+    with pytest.raises(ContractError, match=r"expected a rule of .*, got 'best'"):
         make_contract(cards, replace(OPTIONS, rule="best"))
 
 
