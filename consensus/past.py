@@ -19,7 +19,12 @@ from ledger.records import Phase, QuorumCertificate, Vote
 CERTIFICATES_PER_PERIOD: Final = 8
 """Votes of decided heights answered per member and rebroadcast period."""
 ANSWERS_PER_PERIOD: Final = 32
-"""Requests for blocks answered per member and rebroadcast period: answers are large (rule P37)."""
+"""Requests for decided blocks answered per member and rebroadcast period (rules P37, P80).
+
+Each answer is one packet, so this bounds bytes too.
+"""
+PROPOSALS_PER_PERIOD: Final = 8
+"""Requests for the block of an open height answered besides: a member that catches up has both."""
 
 
 class Past:
@@ -31,6 +36,7 @@ class Past:
         self._proposals_answered = Answered()
         self._certificates: dict[int, set[int]] = {}
         self._answers: Counter[int] = Counter()
+        self._offers: Counter[int] = Counter()
         self._decided = 0
         self._known: set[tuple[int, Phase]] = set()
 
@@ -38,6 +44,7 @@ class Past:
         """Allow the same answers again: those who ask again did not get them."""
         self._certificates.clear()
         self._answers.clear()
+        self._offers.clear()
 
     def sign_commit(self, certificate: QuorumCertificate) -> QuorumCertificate:
         """Rule P40: a node that decides by certificate still signs its COMMIT."""
@@ -124,8 +131,8 @@ class Past:
             return
         is_here = 1 <= statement.from_height <= self._desk.state.height
         is_first = is_here and self._blocks_answered.is_first(request.signer, statement.counter)
-        if is_first and self._may_answer(request.signer):
-            self._desk.emit(AnswerBlocks(member=request.signer, from_height=statement.from_height))
+        if is_first:
+            self._send_blocks(request.signer, statement.from_height)
 
     def answer_proposal(self, request: Signed[ProposalRequest], height: Height | None) -> None:
         """Answer a request for a block: with its proposal, or decided blocks if it is (P33)."""
@@ -137,15 +144,19 @@ class Past:
         held = height.facts.block(statement.block_id) if height is not None and is_now else None
         if not is_decided and held is None:
             return
-        is_first = self._proposals_answered.is_first(request.signer, statement.counter)
-        if not is_first or not self._may_answer(request.signer):
+        if not self._proposals_answered.is_first(request.signer, statement.counter):
             return
-        if held is not None:
+        if held is None:
+            self._send_blocks(request.signer, statement.height)
+        elif _is_within(PROPOSALS_PER_PERIOD, self._offers, request.signer):
             self._desk.send(request.signer, held.offer)
-        else:
-            self._desk.emit(AnswerBlocks(member=request.signer, from_height=statement.height))
 
-    def _may_answer(self, member: int) -> bool:
-        """Count an answer; a member that asks on and on must not fill the way out (rule P37)."""
-        self._answers[member] += 1
-        return self._answers[member] <= ANSWERS_PER_PERIOD
+    def _send_blocks(self, member: int, from_height: int) -> None:
+        if _is_within(ANSWERS_PER_PERIOD, self._answers, member):
+            self._desk.emit(AnswerBlocks(member=member, from_height=from_height))
+
+
+def _is_within(limit: int, counts: Counter[int], member: int) -> bool:
+    """Count an answer; a member that asks on and on must not fill the way out (rule P37)."""
+    counts[member] += 1
+    return counts[member] <= limit

@@ -22,6 +22,7 @@ from consensus.change_inputs import KeepOperations
 from consensus.engine import Engine
 from consensus.judging import Evaluate
 from consensus.line_inputs import Reconnected
+from fednode.block_answers import BlockAnswers
 from fednode.changes.errands import Errands
 from fednode.changes.kept import save_operations
 from fednode.chores import Chores
@@ -92,6 +93,7 @@ class Node:
     def __init__(self, parts: NodeParts) -> None:
         self._parts = parts
         self._engine = parts.engine
+        self._answers = BlockAnswers(parts.ledger, parts.outbox, parts.journal)
         self._timers = Timers(self._on_timer)
         self._tasks: set[asyncio.Task[None]] = set()
         self._end: asyncio.Future[None] | None = None
@@ -184,34 +186,15 @@ class Node:
             case fx.Send(member=member, message=message):
                 self._parts.outbox.send(member, message)
             case fx.AnswerBlocks(member=member, from_height=height):
-                self._answer_blocks(member, height)
+                self._answers.send_blocks(member, height)
             case fx.AnswerCertificate(member=member, height=height):
-                certificate = self._parts.ledger.certificate_at(height)
-                self._parts.outbox.send(member, msg.CertificateMessage(certificate=certificate))
+                self._answers.send_certificate(member, height)
 
     def _publish(self, message: msg.Message) -> None:
         self._parts.outbox.publish(message)
         self._parts.journal.published(message)
         if isinstance(message, msg.UpdateMessage):
             self._parts.chores.push_once(message.update.statement)
-
-    def _answer_blocks(self, member: int, from_height: int) -> None:
-        if self._parts.outbox.has_blocks_for(member):
-            return
-        last = min(self._parts.ledger.head, from_height + msg.SYNC_BLOCKS_MAX - 1)
-        blocks = tuple(self._parts.ledger.blocks(from_height, last))
-        while blocks:
-            height = blocks[-1].header.height
-            certificate = self._parts.ledger.certificate_at(height)
-            answer = msg.BlocksMessage(blocks=blocks, certificate=certificate)
-            if self._parts.outbox.fits(answer):
-                self._parts.outbox.send(member, answer)
-                return
-            if len(blocks) == 1:
-                text = f"height={height} member={member}: cannot send this block: it is above the"
-                text += " packet limit of the broker: raise that limit"
-                self._parts.journal.note(fx.Notice(is_error=True, text=text))
-            blocks = blocks[: len(blocks) // 2]
 
     def _on_timer(self, timer: fx.Timer) -> None:
         self.feed(fx.TimerFired(timer=timer))

@@ -13,7 +13,7 @@ raises nothing but `DecodeError`.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import IntEnum
 from functools import cache
@@ -135,6 +135,18 @@ def pack(value: Value) -> bytes:
     packed = msgpack.packb(value, use_bin_type=True)
     assert isinstance(packed, bytes)
     return packed
+
+
+def pack_encoded(items: Sequence[bytes]) -> bytes:
+    """Return the array of items that are encoded already; they are taken as they are.
+
+    Examples:
+        >>> pack_encoded([pack(1), pack((2, b""))]) == pack((1, (2, b"")))
+        True
+    """
+    header = msgpack.Packer().pack_array_header(len(items))
+    assert isinstance(header, bytes)
+    return b"".join((header, *items))
 
 
 def unpack(data: bytes, *, bytes_max: int) -> object:

@@ -171,11 +171,19 @@ class Ledger:
         """Return a COMMIT certificate of a height from 1 to `head`.
 
         The canonical one from the next block where there is one (rule P51), so that all nodes
-        answer and export the same bytes; for the tip, the one by which this node decided.
+        export the same bytes; for the tip, the one by which this node decided.
         """
         if height < self.head:
             return self.block_at(height + 1).last_certificate[0]
         return self._load("certificate", height, QuorumCertificate)
+
+    def encoded_block(self, height: int) -> bytes:
+        """Return the block of a height as it was encoded: to pass it on, nobody need read it."""
+        return self._load_bytes("block", height)
+
+    def encoded_certificate(self, height: int) -> bytes:
+        """Return, encoded, the COMMIT certificate by which this node decided a height."""
+        return self._load_bytes("certificate", height)
 
     def append(self, block: Block, certificate: QuorumCertificate, state: State) -> None:
         """Append a decided block, its certificate and the state after it, durably or not at all.
@@ -281,10 +289,14 @@ class Ledger:
 
     def _load(self, kind: str, number: int, record_class: type[RecordT]) -> RecordT:
         with storage_errors(self._path):
+            return self._decode(record_class, self._load_bytes(kind, number))
+
+    def _load_bytes(self, kind: str, number: int) -> bytes:
+        with storage_errors(self._path):
             data = database.select(self._connection, kind, number)
             if data is None:
                 raise StorageError(f"expected {kind} {number}, but the ledger does not hold it")
-            return self._decode(record_class, data)
+            return data
 
     def _decode(self, record_class: type[RecordT], data: bytes) -> RecordT:
         try:

@@ -1,5 +1,6 @@
 """The plaintext of an envelope: a message, or an envelope with a packet of a body (rule P90)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Final, TypeAlias
@@ -8,7 +9,7 @@ from consensus import messages as consensus
 from fednode.wire.channels import Channel, SenderBox
 from fednode.wire.envelope import ENVELOPE_VERSION
 from fednode.wire.packets import PullRequest
-from ledger.encoding import decode, encode_as
+from ledger.encoding import decode, encode_as, pack, pack_encoded
 from ledger.errors import DecodeError
 from ledger.keys import Signed
 
@@ -79,6 +80,17 @@ _SHORT_ARRAYS: Final = range(0x90, 0xA0)
 def encode_plaintext(message: Encoded) -> bytes:
     """Return the bytes that an envelope seals."""
     return encode_as(type(message), message)
+
+
+def encode_blocks(blocks: Sequence[bytes], certificate: bytes) -> bytes:
+    """Return the plaintext of a `BlocksMessage` of what is encoded already (rule P80)."""
+    kind = pack(int(consensus.BlocksMessage.KIND))
+    return pack_encoded([kind, pack_encoded(blocks), certificate])
+
+
+def encode_certificate(certificate: bytes) -> bytes:
+    """Return the plaintext of a `CertificateMessage` of what is encoded already (rule P35)."""
+    return pack_encoded([pack(int(consensus.CertificateMessage.KIND)), certificate])
 
 
 def is_inner_envelope(data: bytes) -> bool:

@@ -16,7 +16,7 @@ from consensus.effects import (
     VoteReceived,
 )
 from consensus.messages import BlocksRequest, ProposalRequest, Status
-from consensus.past import ANSWERS_PER_PERIOD
+from consensus.past import ANSWERS_PER_PERIOD, PROPOSALS_PER_PERIOD
 from ledger.records import NIL, block_id
 from tests.support.consensus.bench import (
     COMMIT,
@@ -172,6 +172,35 @@ def test_a_request_for_a_block_is_answered_with_its_proposal_or_with_decided_blo
     assert ask(3, block_id(a.header), 1) == ()
     assert ask(3, digest("unknown"), 2) == ()
     assert ask(2, digest("unknown"), 3) == (f"answer blocks to {one} from 2",)
+
+
+def test_the_block_of_the_open_height_is_answered_boundedly_and_apart_from_decided_ones() -> None:
+    """Rules P33 and P37: a member that catches up asks for both, and so does a liar."""
+    bench = started(chain=equal_chain(3))
+    one = bench.others[0]
+    a = bench.block("A")
+    bench.propose(a, 0)
+    wanted = block_id(a.header)
+
+    def ask_blocks(counter: int) -> tuple[str, ...]:
+        request = BlocksRequest(responder=bench.member, from_height=1, counter=counter)
+        return bench.step(BlocksRequested(request=bench.verified(bench.sign(request, one))))
+
+    def ask_proposal(counter: int) -> tuple[str, ...]:
+        request = ProposalRequest(
+            responder=bench.member, height=4, block_id=wanted, counter=counter
+        )
+        return bench.step(ProposalRequested(request=bench.verified(bench.sign(request, one))))
+
+    answered = [ask_blocks(counter) for counter in range(1, 2 * ANSWERS_PER_PERIOD)]
+    offered = [ask_proposal(counter) for counter in range(1, 3 * PROPOSALS_PER_PERIOD)]
+    bench.fire(TimerKind.REBROADCAST)
+    next_period = ask_proposal(100), ask_blocks(100)
+
+    assert len([each for each in answered if each]) == ANSWERS_PER_PERIOD
+    assert len([each for each in offered if each]) == PROPOSALS_PER_PERIOD
+    assert offered[0] == next_period[0] == (f"to {one}: PROPOSAL 0 A",)
+    assert next_period[1] == (f"answer blocks to {one} from 1",)
 
 
 @pytest.mark.parametrize("is_rotated", [False, True])

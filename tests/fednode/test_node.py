@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +13,6 @@ from fednode.outbox import Outbox
 from fednode.transport.errors import TransportError
 from fednode.transport.memory import MemoryHub, MemoryTransport
 from ledger.errors import StorageError
-from ledger.records import Block, QuorumCertificate
 from ledger.store import Ledger
 from tests.support.network import Peer, found_network
 
@@ -79,25 +77,6 @@ async def test_stop_ends_a_node_whose_trainer_works(peer: Peer) -> None:
         node.stop()
 
         await asyncio.wait_for(running, timeout=5)
-
-
-async def test_a_block_that_does_not_fit_a_packet_is_an_error_that_people_see(
-    peer: Peer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    block, certificate = object.__new__(Block), object.__new__(QuorumCertificate)
-    header = SimpleNamespace(height=1)
-    object.__setattr__(block, "header", header)
-    with peer.storage() as storage:
-        node = peer.node(storage, MemoryTransport(MemoryHub(), name="own"))
-        monkeypatch.setattr(Ledger, "head", 1)
-        monkeypatch.setattr(Ledger, "blocks", lambda *_: [block])
-        monkeypatch.setattr(Ledger, "certificate_at", lambda *_: certificate)
-        monkeypatch.setattr(Outbox, "fits", lambda *_: False)
-
-        node._answer_blocks(2, 1)
-
-    (told,) = [fields["text"] for kind, fields in peer.watch.events if kind == "error"]
-    assert str(told).startswith("height=1 member=2: cannot send this block: it is above the packet")
 
 
 async def test_a_transport_that_fails_by_a_fault_of_this_program_stops_the_node(

@@ -7,14 +7,16 @@ import logging
 import pytest
 from typing_extensions import override
 
-from consensus.messages import BlocksMessage, HaveMessage, Status, StatusMessage
+from consensus.messages import HaveMessage, ProposalMessage, Status, StatusMessage
 from fednode.outbox import WAITING_MAX, Outbox
 from fednode.transport.base import PAYLOAD_BYTES_FLOOR, Lane
 from fednode.transport.memory import MemoryHub, MemoryTransport
+from fednode.wire.envelope import ENVELOPE_OVERHEAD_BYTES
 from fednode.wire.line import Line
+from fednode.wire.messages import encode_plaintext
 from fednode.wire.topics import topics_of
 from ledger.keys import sign
-from ledger.records import HaveList
+from ledger.records import FRESH, HaveList, Proposal, block_id
 from tests.support.ledger import keys, stub_chain
 
 CHAIN = bytes(32)
@@ -33,9 +35,11 @@ def have(height: int = 5) -> HaveMessage:
     return HaveMessage(have=sign(statement, KEYS[OWN], signer=OWN, chain_id=CHAIN))
 
 
-def blocks(number: int) -> BlocksMessage:
-    chain = stub_chain(number)
-    return BlocksMessage(blocks=tuple(chain.blocks), certificate=chain.certificates[-1])
+def proposal(view: int) -> ProposalMessage:
+    block = stub_chain(1).blocks[0]
+    statement = Proposal(height=1, view=view, valid_view=FRESH, block_id=block_id(block.header))
+    signed = sign(statement, KEYS[OWN], signer=OWN, chain_id=CHAIN)
+    return ProposalMessage(proposal=signed, block=block, certificate=())
 
 
 class Recorded(MemoryTransport):
@@ -44,12 +48,14 @@ class Recorded(MemoryTransport):
     def __init__(self) -> None:
         super().__init__(MemoryHub(payload_bytes_max=PAYLOAD_BYTES_FLOOR), name="own")
         self.published: list[tuple[str, Lane, bool]] = []
+        self.payloads: list[bytes] = []
 
     @override
     async def publish(
         self, topic: str, payload: bytes, *, lane: Lane, retain: bool = False
     ) -> None:
         self.published.append((topic, lane, retain))
+        self.payloads.append(payload)
         await super().publish(topic, payload, lane=lane, retain=retain)
 
 
@@ -73,13 +79,17 @@ async def test_only_status_is_retained_and_only_blocks_leave_the_lane_of_votes()
         box.publish(status())
         box.publish(have())
         box.send(OTHER, have())
-        box.send(OTHER, blocks(1))
+        box.send_encoded(OTHER, b"certificate")
+        box.send_blocks(OTHER, b"blocks")
+        box.send(OTHER, proposal(0))
         await hand_over(box)
 
-    assert transport.published == [
+    assert sorted(transport.published, key=lambda each: each[1] is Lane.BULK) == [
         (TOPICS.status(OWN), Lane.CONTROL, True),
         (TOPICS.control, Lane.CONTROL, False),
         (TOPICS.requests(OTHER), Lane.CONTROL, False),
+        (TOPICS.requests(OTHER), Lane.CONTROL, False),
+        (TOPICS.answers(OTHER), Lane.BULK, False),
         (TOPICS.answers(OTHER), Lane.BULK, False),
     ]
 
@@ -102,16 +112,12 @@ async def test_a_message_above_the_limit_of_the_broker_is_an_error_that_names_it
 ) -> None:
     async with Recorded() as transport:
         box = outbox(transport)
-        large = blocks(8)
-        assert box.fits(have())
-        assert not box.fits(large)
-
         with caplog.at_level(logging.ERROR):
-            box.send(OTHER, large)
+            box.send_blocks(OTHER, bytes(box.room_bytes + ENVELOPE_OVERHEAD_BYTES + 1))
             await hand_over(box)
 
     assert transport.published == []
-    assert "a BlocksMessage of" in caplog.text
+    assert "an answer of" in caplog.text
     assert f"above the broker's limit of {transport.payload_bytes_max}" in caplog.text
 
 
@@ -131,7 +137,8 @@ async def test_votes_do_not_wait_behind_blocks() -> None:
     async with Stuck() as transport:
         box = outbox(transport)
 
-        box.send(OTHER, blocks(1))
+        box.send_blocks(OTHER, b"blocks")
+        box.send(OTHER, proposal(0))
         box.publish(have())
         await hand_over(box)
 
@@ -142,11 +149,28 @@ async def test_a_member_that_asks_again_and_again_gets_one_answer_with_blocks_at
     async with Recorded() as transport:
         box = outbox(transport)
 
-        for _ in range(3):
-            box.send(OTHER, blocks(1))
+        for number in range(3):
+            box.send_blocks(OTHER, bytes([number]))
         was_waiting = box.has_blocks_for(OTHER)
         await hand_over(box)
 
     assert was_waiting
     assert not box.has_blocks_for(OTHER)
     assert transport.published == [(TOPICS.answers(OTHER), Lane.BULK, False)]
+    assert transport.payloads == [bytes([0])]
+
+
+async def test_a_proposal_waits_for_no_decided_blocks_and_the_later_one_for_a_member_leaves() -> (
+    None
+):
+    """Rules P33, P37: a height waits for it, and each member has one of each in memory."""
+    first, later = proposal(0), proposal(1)
+    async with Recorded() as transport:
+        box = outbox(transport)
+
+        box.send_blocks(OTHER, b"blocks")
+        box.send(OTHER, first)
+        box.send(OTHER, later)
+        await hand_over(box)
+
+    assert transport.payloads == [encode_plaintext(later), b"blocks"]
