@@ -139,8 +139,8 @@ def _terms(chain: Chain) -> Problems:
         check_contract(chain.contract)
     except ContractError as error:
         for line in str(error).splitlines():
-            field, _, text = line.partition(": ")
-            yield f"{TERMS_FIELD}.{field}", text
+            field, colon, text = line.partition(": ")
+            yield (f"{TERMS_FIELD}.{field}", text) if colon else (TERMS_FIELD, line)
 
 
 def _consents(chain: Chain) -> Problems:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.knockouts import KNOCKOUTS, Knockout
 from tests.test_protocol_rules import IN_FORCE, cited_by_tests
+from tests.test_transcripts import TALKS
 
 ROOT = Path(__file__).resolve().parent.parent
 EACH = pytest.mark.parametrize("knockout", KNOCKOUTS, ids=lambda knockout: knockout.rule)
@@ -25,7 +26,7 @@ def test_the_branch_is_found_once(knockout: Knockout) -> None:
 @EACH
 def test_the_tests_that_must_fail_cite_the_rule(knockout: Knockout) -> None:
     files = [word for word in knockout.tests.split() if word.endswith(".py")]
-    transcript = f"tests/consensus/transcripts/{knockout.rule}.txt"
+    transcripts = [f"tests/{each}/transcripts/{knockout.rule}.txt" for each in TALKS]
 
     citing = set(cited_by_tests()[knockout.rule])
-    assert citing & {*files, transcript}
+    assert citing & {*files, *transcripts}

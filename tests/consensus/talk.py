@@ -1,7 +1,7 @@
 """The commands of the engine's transcripts: one engine, and somebody who speaks for all others."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -23,12 +23,11 @@ from ledger.building import with_outcome
 from ledger.records import FRESH, NIL, Block, Phase, block_id
 from tests.support.consensus.bench import NOW_MS, Bench, equal_chain
 from tests.support.ledger import Chain
+from tests.support.transcripts import Commands, Lines, Options
 
 # Which numbers p0, p1, ... have is drawn from the chain id, so that output has no numbers.
 _NUMBERED: Final = re.compile(r"\b(contradiction|EVIDENCE|to|ask|show) (\d+)\b")
 MEMBERS: Final = 4
-Options = dict[str, str]
-Lines = Iterable[str]
 HELP: Final = """
 node leads=V [chain=N] [silent]     an engine after N decided heights whose member leads view V; in
                             these one of the others signed nothing
@@ -60,7 +59,7 @@ where                       height, view, lock and valid
 """
 
 
-class Talk:
+class Talk(Commands):
     """What one transcript has made so far. Members are named p0, p1, ... by the view they lead."""
 
     def __init__(self) -> None:
@@ -68,11 +67,6 @@ class Talk:
         self.ahead = self.bench.chain
         self.silent: int | None = None
         self.blocks: dict[str, Block] = {}
-
-    def __call__(self, name: str, words: list[str], options: Options) -> Lines:
-        """Carry out one command."""
-        command: Callable[[list[str], Options], Lines] = getattr(self, f"do_{name}")
-        return command(words, options)
 
     # --- life -----------------------------------------------------------------------------------
 

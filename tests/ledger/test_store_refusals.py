@@ -9,21 +9,7 @@ import pytest
 from ledger.errors import StorageError
 from ledger.store import DATABASE_NAME, Ledger
 from tests.support.ledger import stub_chain
-from tests.support.store import append, filled, genesis_of
-
-
-def change_behind_the_triggers(folder: Path, statement: str) -> None:
-    """Change a ledger as only a fault of the disk could."""
-    connection = sqlite3.connect(folder / DATABASE_NAME)
-    triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-    definitions = triggers.fetchall()
-    for name, _ in definitions:
-        connection.execute(f"DROP TRIGGER {name}")
-    connection.execute(statement)
-    for _, definition in definitions:
-        connection.execute(definition)
-    connection.commit()
-    connection.close()
+from tests.support.store import append, change_behind_the_triggers, filled, genesis_of
 
 
 def test_a_folder_has_one_ledger(tmp_path: Path) -> None:

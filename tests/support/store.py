@@ -1,9 +1,10 @@
 """Ledgers on disk that hold a chain made by `tests.support.ledger`."""
 
+import sqlite3
 from pathlib import Path
 
 from ledger.genesis import Genesis
-from ledger.store import Ledger
+from ledger.store import DATABASE_NAME, Ledger
 from tests.support.ledger import Chain, genesis
 
 
@@ -23,3 +24,17 @@ def filled(folder: Path, chain: Chain) -> Ledger:
     for height in range(1, len(chain.blocks) + 1):
         append(ledger, chain, height)
     return ledger
+
+
+def change_behind_the_triggers(folder: Path, statement: str) -> None:
+    """Change a ledger as only a fault of the disk could."""
+    connection = sqlite3.connect(folder / DATABASE_NAME)
+    triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    definitions = triggers.fetchall()
+    for name, _ in definitions:
+        connection.execute(f"DROP TRIGGER {name}")
+    connection.execute(statement)
+    for _, definition in definitions:
+        connection.execute(definition)
+    connection.commit()
+    connection.close()

@@ -6,13 +6,33 @@ per line, then `----`, then their output. `pytest --update-transcripts` writes t
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 import pytest
 
 RULE: Final = "----"
-Interpreter: TypeAlias = Callable[[str, list[str], dict[str, str]], Iterable[str]]
+Options: TypeAlias = dict[str, str]
+Lines: TypeAlias = Iterable[str]
+Interpreter: TypeAlias = Callable[[str, list[str], Options], Lines]
 """From a command's name, its words and its `name=value` options to the lines that it prints."""
+
+
+class Commands:
+    """An interpreter whose methods `do_NAME` are the commands; they may raise `REFUSALS`."""
+
+    REFUSALS: ClassVar[tuple[type[Exception], ...]] = ()
+
+    def __call__(self, name: str, words: list[str], options: Options) -> Lines:
+        """Carry out one command."""
+        command: Callable[[list[str], Options], Lines] = getattr(self, f"do_{name}")
+        try:
+            yield from command(words, options)
+        except self.REFUSALS as error:
+            yield from self.named(f"refused: {error}").splitlines()
+
+    def named(self, text: str) -> str:
+        """A text with names for what differs from run to run."""
+        return text
 
 
 def replayed(text: str, interpreter: Interpreter) -> str:
