@@ -312,7 +312,7 @@ _ROWS: Final = (
     _ledger(
         "P81",
         "changes",
-        "    if place.height <= operation.expiry <= last:",
+        "    if first <= operation.expiry <= last:",
         "    if True:",
         "tests/ledger/test_validity.py tests/ledger/test_operations.py",
     ),
