@@ -4,10 +4,12 @@ A proof is a file that needs nothing but the genesis beside it. It holds
 
 1. an anchor: a certified block, believed from the genesis, with the log of all ids up to its own;
 2. the header of the proven block, and the path from its id to the root of that log;
-3. the member's signed update header, and the leaf hashes of all that the block carried, whose root
-   is the header's `updates_root` (a path would leave open how many there were, so that a changed
-   file could pass); and the state after the block, whose hash is the header's `state_root`: it says
-   which key the member had, who may have joined or rotated its key since the genesis (rule P81);
+3. the member's signed update header, and all that the block carried, whose root is the header's
+   `updates_root`; and the state after the block, whose hash is the header's `state_root`: it says
+   which key the member had, who may have joined or rotated its key since the genesis (rule P81).
+   Nothing signed says how many updates there were. A path leaves that open, and so does a list of
+   leaf hashes, in which the hash of an inner node can stand for all below it; only whole headers,
+   which cannot be taken for inner nodes, show it;
 4. if it was made for a known checkpoint, the path by which its log begins the anchor's.
 
 The header says what became of the update: contribution weight and outlier flag. Signature and place
@@ -22,7 +24,7 @@ from typing import Annotated, Final
 
 from ledger.anchors import Anchor, Anchored, check_anchor, make_anchor
 from ledger.checkpoint import Checkpoint, check_checkpoint
-from ledger.encoding import U64, Digest, Items, encode_as
+from ledger.encoding import U64, Digest, Items
 from ledger.errors import SignatureError
 from ledger.genesis import Contract, chain_id
 from ledger.keys import ED25519, SignatureScheme, verify
@@ -33,11 +35,9 @@ from ledger.merkle import (
     ProofError,
     check_consistency,
     check_inclusion,
-    leaf_hash,
     prove_consistency,
     prove_inclusion,
     root,
-    root_of_hashes,
 )
 from ledger.records import (
     Block,
@@ -47,6 +47,7 @@ from ledger.records import (
     QuorumCertificate,
     SignedUpdate,
     block_id,
+    updates_root,
 )
 from ledger.state import State, apply, initial_state, state_root
 
@@ -75,7 +76,7 @@ class UpdateProof:
     header: BlockHeader
     log_path: Path
     update: SignedUpdate
-    update_hashes: Annotated[tuple[Digest, ...], Items(2 * MEMBERS_MAX)]
+    updates: Annotated[tuple[SignedUpdate, ...], Items(2 * MEMBERS_MAX)]
     state: State
     known: Annotated[tuple[KnownLog, ...], Items(1)]
 
@@ -134,7 +135,7 @@ def prove_update(
         header=block.header,
         log_path=prove_inclusion(ids, height - 1),
         update=update,
-        update_hashes=tuple(_leaf_hash(each) for each in block.updates),
+        updates=block.updates,
         state=_state_after(chain, height),
         known=() if known is None else (_known_log(ids, known),),
     )
@@ -173,9 +174,9 @@ def check_update_proof(
         expected_root=anchored.root,
     )
     # 3
-    if root_of_hashes(proof.update_hashes) != header.updates_root:
-        raise ProofError("the hashes of updates are not those of the proven block")
-    if _leaf_hash(proof.update) not in proof.update_hashes:
+    if updates_root(proof.updates) != header.updates_root:
+        raise ProofError("the updates are not those of the proven block")
+    if proof.update not in proof.updates:
         raise ProofError("the proven block does not carry this update")
     contribution = _contribution(header, proof.update.statement.trainer)
     _check_signed(proof, scheme)
@@ -261,7 +262,3 @@ def _contribution(header: BlockHeader, member: int) -> Contribution:
     raise ProofError(
         f"block {header.height} counted no update of member {member}, but of {counted}"
     )
-
-
-def _leaf_hash(update: SignedUpdate) -> bytes:
-    return leaf_hash(encode_as(SignedUpdate, update))

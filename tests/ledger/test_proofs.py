@@ -8,12 +8,12 @@ import pytest
 
 from ledger.anchors import Anchor, check_anchor, make_anchor
 from ledger.checkpoint import Checkpoint, make_checkpoint
-from ledger.encoding import decode, encode, encode_as
+from ledger.encoding import decode, encode
 from ledger.errors import DecodeError
 from ledger.keys import sign
-from ledger.merkle import ProofError, leaf_hash, prove_inclusion, root, root_of_hashes
+from ledger.merkle import ProofError, prove_inclusion, root
 from ledger.proofs import Chain, KnownLog, UpdateProof, check_update_proof, prove_update
-from ledger.records import SignedUpdate, block_id
+from ledger.records import SignedUpdate, block_id, updates_root
 from tests.support.ledger import Chain as Grown
 from tests.support.ledger import chain, contract, empty_chain, keys
 from tests.support.memo import MemoScheme
@@ -110,31 +110,36 @@ def raised_weight(_: Grown, proof: UpdateProof) -> UpdateProof:
 
 
 def invented_update(made: Grown, proof: UpdateProof) -> UpdateProof:
-    """The member signs another update for the same height, and swaps its hash in."""
+    """The member signs another update for the same height, and swaps it in."""
     statement = replace(proof.update.statement, update_id=bytes(32))
     update = sign(statement, made.keys[1], signer=1, chain_id=proof.header.chain_id)
-    hashes = tuple(
-        hash_of(update) if each == hash_of(proof.update) else each for each in proof.update_hashes
-    )
-    return replace(proof, update=update, update_hashes=hashes)
+    updates = tuple(update if each == proof.update else each for each in proof.updates)
+    return replace(proof, update=update, updates=updates)
 
 
 def invented_block(made: Grown, proof: UpdateProof) -> UpdateProof:
     """A block that nobody decided, with a path made for it."""
     forged = invented_update(made, proof)
-    header = replace(proof.header, updates_root=root_of_hashes(forged.update_hashes))
+    header = replace(proof.header, updates_root=updates_root(forged.updates))
     ids = [block_id(each.header) for each in made.blocks]
     ids[1] = block_id(header)
     return replace(forged, header=header, log_path=prove_inclusion(ids, 1))
 
 
-def hash_of(update: SignedUpdate) -> bytes:
-    return leaf_hash(encode_as(SignedUpdate, update))
-
-
 FORGERIES: dict[str, tuple[Forge, str]] = {
     "a raised weight": (raised_weight, "leads to another root"),
-    "an update that was not sent": (invented_update, "hashes of updates are not those"),
+    "an update that was not sent": (
+        invented_update,
+        "the updates are not those of the proven block",
+    ),
+    "an update left out": (
+        lambda _, p: replace(p, updates=p.updates[:-1]),
+        "the updates are not those of the proven block",
+    ),
+    "an update twice": (
+        lambda _, p: replace(p, updates=(*p.updates, p.updates[-1])),
+        "the updates are not those of the proven block",
+    ),
     "a block that was not decided": (invented_block, "leads to another root"),
     "the block at another height": (
         lambda _, p: replace(p, header=replace(p.header, height=3)),
@@ -192,7 +197,7 @@ def forged_block_proof(made: Grown, update: SignedUpdate) -> UpdateProof:
     grown.add(grown.build())
     block = grown.build()
     updates = tuple(update if each.statement.trainer == 1 else each for each in block.updates)
-    header = replace(block.header, updates_root=root_of_hashes(hash_of(each) for each in updates))
+    header = replace(block.header, updates_root=updates_root(updates))
     grown.add(replace(block, header=header, updates=updates))
     return replace(proof_of(grown), update=update)
 
