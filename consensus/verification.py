@@ -39,6 +39,7 @@ from consensus.messages import (
     ProposalMessage,
     ProposalRequestMessage,
     ReadyMessage,
+    Statements,
     StatementsMessage,
     StatementsRequestMessage,
     StatusMessage,
@@ -185,6 +186,20 @@ class _Gate:
         chain_id = self.state.chain_id
         return verify(signed, keys[signed.signer], chain_id=chain_id, scheme=self._scheme)
 
+    def is_own(self, signed: Signed[StatementT]) -> bool:
+        """Return whether a shown statement carries its signer's signature (rule P60).
+
+        Its role does not matter: what the own key signed binds the record, also when the member
+        may not vote or train any more. What it did not sign is passed over, so that one statement
+        that nobody can verify does not hide the others.
+        """
+        try:
+            self._known(signed)
+            self._checked(signed)
+        except SignatureError:
+            return False
+        return True
+
     def verified_update(self, message: UpdateMessage) -> Verified[UpdateHeader]:
         update = message.update
         if update.statement.trainer != update.signer:
@@ -282,11 +297,15 @@ def _statements(message: StatementsMessage, gate: _Gate) -> StatementsShown:
     asker = answer.statement.asker
     if any(each.signer != asker for each in (*shown.updates, *signed)):
         raise DecodeError(f"STATEMENTS: expected statements of member {asker} only")
-    for update in shown.updates:
-        gate.verified_update(UpdateMessage(update=update))
-    for each in signed:
-        gate.verified(each, is_validators=True)
-    return StatementsShown(answer=answer, statements=shown)
+    own = Statements(
+        updates=tuple(each for each in shown.updates if gate.is_own(each)),
+        haves=tuple(each for each in shown.haves if gate.is_own(each)),
+        proposals=tuple(each for each in shown.proposals if gate.is_own(each)),
+        votes=tuple(each for each in shown.votes if gate.is_own(each)),
+        metrics=tuple(each for each in shown.metrics if gate.is_own(each)),
+        certificates=shown.certificates,
+    )
+    return StatementsShown(answer=answer, statements=own)
 
 
 def _blocks(message: BlocksMessage) -> BlocksReceived:

@@ -11,6 +11,7 @@ from consensus.effects import (
     HaveReceived,
     Input,
     ProposalReceived,
+    StatementsShown,
     StatusReceived,
     UpdateReceived,
     VoteReceived,
@@ -21,16 +22,21 @@ from consensus.messages import (
     HaveMessage,
     Message,
     ProposalMessage,
+    Statements,
+    StatementsAnswer,
+    StatementsMessage,
     Status,
     StatusMessage,
     UpdateMessage,
     VoteMessage,
+    statements_hash,
 )
 from consensus.verification import verify_message
 from ledger.errors import DecodeError, SignatureError
 from ledger.genesis import Role
-from ledger.records import NIL, Block
-from tests.support.consensus.bench import COMMIT, Bench, equal_contract
+from ledger.keys import Signed
+from ledger.records import NIL, Block, Vote
+from tests.support.consensus.bench import COMMIT, NOTHING, PREPARE, Bench, equal_contract
 from tests.support.ledger import STUB_SCHEME, digest, have, stub_chain, with_roles
 
 TRAINER_ONLY = 4
@@ -174,3 +180,45 @@ def test_blocks_must_be_consecutive(heights: tuple[int, ...]) -> None:
 
     with pytest.raises(DecodeError, match=r"consecutive heights"):
         verified(bench, BlocksMessage(blocks=blocks, certificate=bench.chain.certificates[-1]))
+
+
+def answer_about(bench: Bench, asker: int, shown: Statements) -> StatementsMessage:
+    statement = StatementsAnswer(
+        asker=asker, counter=1, height=bench.height, statements_hash=statements_hash(shown)
+    )
+    return StatementsMessage(answer=bench.sign(statement, 0), statements=shown)
+
+
+def votes_shown(bench: Bench, asker: int, *votes: Signed[Vote]) -> tuple[Signed[Vote], ...]:
+    found = verified(bench, answer_about(bench, asker, replace(NOTHING, votes=votes)))
+    assert isinstance(found, StatementsShown)
+    return found.statements.votes
+
+
+def test_who_may_not_vote_any_more_is_told_what_it_signed_all_the_same() -> None:
+    """Rule P60: what the own key signed binds the record, whatever the role is now."""
+    bench = make_bench()
+    vote = bench.signed_vote(TRAINER_ONLY, COMMIT, 0, NIL)
+    update = bench.update(TRAINER_ONLY)
+    shown = replace(NOTHING, votes=(vote,), updates=(update,))
+
+    found = verified(bench, answer_about(bench, TRAINER_ONLY, shown))
+
+    assert isinstance(found, StatementsShown)
+    assert found.statements == shown
+
+
+def test_a_shown_statement_that_nobody_signed_does_not_hide_the_others() -> None:
+    """Rule P60."""
+    bench = make_bench()
+    good = bench.signed_vote(1, COMMIT, 0, NIL)
+    forged = replace(bench.signed_vote(1, PREPARE, 0, NIL), signature=bytes(64))
+
+    assert votes_shown(bench, 1, forged, good) == (good,)
+
+
+def test_statements_of_a_member_that_there_is_not_are_passed_over() -> None:
+    bench = make_bench()
+    foreign = replace(bench.signed_vote(1, COMMIT, 0, NIL), signer=99)
+
+    assert votes_shown(bench, 99, foreign) == ()
