@@ -48,8 +48,8 @@ from ledger.validity import check_block
 REASON_BYTES_MAX: Final = 200
 
 
-def perform(action: rules.Action, facts: Facts, desk: Desk) -> None:
-    """Carry out an action other than `Decide`, which is the engine's."""
+def perform(action: rules.Act, facts: Facts, desk: Desk) -> None:
+    """Carry out what a rule wants, but for a decision, which is the engine's."""
     match action:
         case rules.EnterView():
             enter_view(action.view, facts, desk)
@@ -61,8 +61,6 @@ def perform(action: rules.Action, facts: Facts, desk: Desk) -> None:
             prepare(action, facts, desk)
         case rules.Commit():
             commit(action.block_id, facts, desk)
-        case rules.Decide():
-            raise RuntimeError("a decision is the engine's to carry out")
         case _:
             _perform_on_block(action, facts, desk)
 
@@ -203,17 +201,16 @@ def save_block(voted: bytes, facts: Facts, desk: Desk) -> None:
 def examine(examined: bytes, facts: Facts, desk: Desk, *, with_bodies: bool) -> None:
     """Check a block against the parent state, then have it recomputed (rule P13)."""
     held = facts.proposals.blocks[examined]
-    if held.status is BlockStatus.RECEIVED:
-        findings = check_block(desk.contract, desk.state, held.block, scheme=desk.scheme)
-        if findings:
-            refuse_block(held, str(findings[0]), facts, desk)
-            return
-        held.status = BlockStatus.SOUND
-        for have in held.block.haves:
-            hear_have(have, facts, desk)
-        for update in held.block.updates:
-            hear_update(update, facts, desk)
-        hear_for_a_block(held.block, desk)
+    findings = check_block(desk.contract, desk.state, held.block, scheme=desk.scheme)
+    if findings:
+        refuse_block(held, str(findings[0]), facts, desk)
+        return
+    held.status = BlockStatus.SOUND
+    for have in held.block.haves:
+        hear_have(have, facts, desk)
+    for update in held.block.updates:
+        hear_update(update, facts, desk)
+    hear_for_a_block(held.block, desk)
     if with_bodies:
         held.status = BlockStatus.CHECKING
         desk.emit(CheckBlock(block=held.block))

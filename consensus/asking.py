@@ -138,8 +138,7 @@ class Asking:
         desk = self._desk
         counter = desk.next_counter()
         request = desk.sign_request(StatementsRequest(height=desk.height, counter=counter))
-        if request is None:
-            return
+        assert request is not None, "who asks what it signed has a key"
         self._counters.add(counter)
         self._request = StatementsRequestMessage(request=request)
         desk.publish(self._request)

@@ -123,8 +123,7 @@ class Changes:
             return
         approved = Approval(operation_id=operation_id(operation, desk.state.chain_id))
         signed = desk.sign_request(approved)
-        if signed is None:
-            return
+        assert signed is not None, "who may sign has a key"
         desk.pending.hear(desk.contract, desk.state, operation, signed)
         self._keep()
         desk.publish(OperationMessage(operation=operation, approval=signed))
@@ -132,9 +131,9 @@ class Changes:
     def _say_ready(self) -> None:
         state = self._desk.state
         signed = self._desk.sign_request(Ready(height=state.height, block_id=state.tip_id))
-        if signed is not None:
-            self._desk.pending.hear_ready(state, signed)
-            self._desk.publish(ReadyMessage(ready=signed))
+        assert signed is not None, "who is to be admitted has a key"
+        self._desk.pending.hear_ready(state, signed)
+        self._desk.publish(ReadyMessage(ready=signed))
 
     def _keep(self) -> None:
         self._desk.emit(KeepOperations(operations=self._desk.pending.agreed()))

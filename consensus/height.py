@@ -213,10 +213,9 @@ class Height:
         return True
 
     def hear_entry_proof(self, votes: Iterable[Signed[Vote]]) -> None:
-        """Count the votes of an entry proof like any others (rule P35)."""
+        """Count the votes of an entry proof, all of this height, like any others (rule P35)."""
         for vote in votes:
-            if vote.statement.height == self.facts.height:
-                self._count(vote)
+            self._count(vote)
 
     def built(self, answer: BlockBuilt) -> None:
         """Propose the block that was built, unless its view is over (rule P20)."""

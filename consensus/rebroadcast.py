@@ -40,8 +40,8 @@ def republish_status(desk: Desk) -> None:
     status = desk.sign_request(
         Status(height=desk.state.height, block_id=desk.state.tip_id, sequence=desk.next_counter())
     )
-    if status is not None:
-        desk.publish(StatusMessage(status=status))
+    assert status is not None, "who may sign has a key"
+    desk.publish(StatusMessage(status=status))
 
 
 def republish_pending(desk: Desk) -> None:

@@ -99,9 +99,9 @@ class Build:
     content: Proposable
 
 
-Action: TypeAlias = (
-    Decide | EnterView | Wait | Remember | Prepare | Commit | Examine | Fetch | Reoffer | Build
-)
+Act: TypeAlias = EnterView | Wait | Remember | Prepare | Commit | Examine | Fetch | Reoffer | Build
+"""What `consensus.acts` carries out."""
+Action: TypeAlias = Decide | Act
 
 # --- What a rule can see ------------------------------------------------------------------------
 
@@ -345,7 +345,7 @@ def next_action(
     return None
 
 
-def on_timeout(record: SafetyRecord, facts: Facts, timer: Timer) -> Action | None:
+def on_timeout(record: SafetyRecord, facts: Facts, timer: Timer) -> Act | None:
     """Rule P30: no proposal, PREPARE nil; no PREPARE quorum, COMMIT nil; else the next view."""
     match timer.kind:
         case TimerKind.PROPOSE if timer.view == record.view and record.step is Step.PROPOSE:

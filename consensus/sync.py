@@ -51,10 +51,8 @@ class Sync:
 
     def pursue(self) -> None:
         """Ask, or wait a little, while some member is further (rule P80)."""
+        # All claims are of more blocks: when the height began, `is_behind` dropped the others.
         if not self._claims or self._waiting_at == self._desk.height or self._desk.signer is None:
-            return
-        self._drop_reached()
-        if not self._claims:
             return
         self._asked = None
         self._attempt = 0
@@ -97,11 +95,11 @@ class Sync:
     def _ask(self) -> None:
         members = sorted(self._claims)
         responder = next((each for each in members if each > self._last_asked), members[0])
-        if self._request(responder):
-            self._asked = self._last_asked = responder
-            self._wait()
+        self._request(responder)
+        self._asked = self._last_asked = responder
+        self._wait()
 
-    def _request(self, responder: int) -> bool:
+    def _request(self, responder: int) -> None:
         request = self._desk.sign_request(
             BlocksRequest(
                 responder=responder,
@@ -111,7 +109,6 @@ class Sync:
         )
         if request is not None:
             self._desk.send(responder, BlocksRequestMessage(request=request))
-        return request is not None
 
     def _wait(self) -> None:
         self._waiting_at = self._desk.height

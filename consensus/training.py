@@ -59,8 +59,8 @@ class Training:
         height's place, is dropped: the trainer has caught up, and trains on the next model.
         """
         desk = self._desk
-        if desk.signer is None or desk.member is None:
-            return None
+        assert desk.signer is not None, "who was asked to train has a key"
+        assert desk.member is not None, "who was asked to train has a number"
         stored = desk.signer.stored_update()
         if stored is not None and stored.statement.height >= desk.height:
             return None

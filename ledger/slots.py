@@ -34,8 +34,7 @@ def slotted(record_class: type[RecordT]) -> type[RecordT]:
         else:
             known[f"default_{each.name}"] = each.default
             parameters.append(f"{each.name}=default_{each.name}")
-    if not parameters:
-        return record_class
+    assert parameters, f"{record_class.__name__}: no fields, so nothing to store"
     lines = [f"def __init__(self, *, {', '.join(parameters)}):"]
     lines += [f" store_{name}(self, {name})" for name in names]
     if hasattr(record_class, "__post_init__"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from consensus.change_inputs import KeepOperations
 from consensus.effects import (
     BlockChecked,
     CertificateReceived,
@@ -110,6 +111,7 @@ class Bench:
         self.record = record
         self.evidence: dict[int, Evidence] = {}
         self.lost_updates: tuple[bytes, ...] = ()
+        self.kept = KeepOperations(operations=())
         self.saved: list[tuple[Signed[Proposal], Block]] = list(proposals)
         self.names: dict[bytes, str] = {NIL: "nil"}
         self.effects: tuple[Effect, ...] = ()
@@ -134,6 +136,7 @@ class Bench:
             proposals=tuple(self.saved),
             evidence=tuple(self.evidence.values()),
             lost_updates=self.lost_updates,
+            operations=self.kept.operations,
         )
 
     def restart(self) -> tuple[str, ...]:
@@ -154,6 +157,8 @@ class Bench:
                 self.evidence[effect.member] = effect.evidence
             elif isinstance(effect, SaveProposal):
                 self.saved.append((effect.proposal, effect.block))
+            elif isinstance(effect, KeepOperations):
+                self.kept = effect
         lines = (self.shown(effect) for effect in self.effects)
         return tuple(line for line in lines if line)
 
