@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from queue import Full, Queue
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 LINES_WAITING_MAX: Final = 4096
 CLOSE_TIMEOUT_S: Final = 1.0
+VOTES_REMEMBERED: Final = 64
+"""Per member: those that it says again are of the height and view in work (rule P37)."""
 
 Plain: TypeAlias = "str | int | float | bool | list[Plain] | dict[str, Plain] | None"
 
@@ -80,6 +83,28 @@ class JsonLines:
             except OSError as error:
                 logger.warning("events are written no longer: %s", error.strerror)
                 return
+
+
+class VotesOnce:
+    """Hands events on, and of equal votes only the first: members say theirs again (rule P35).
+
+    Args:
+        sink: Takes what is new.
+    """
+
+    def __init__(self, sink: EventSink) -> None:
+        self._sink = sink
+        self._told: dict[Plain, deque[tuple[Plain, ...]]] = {}
+
+    def emit(self, kind: str, fields: Mapping[str, Plain]) -> None:
+        """Hand on an event, unless it is a vote that was told before."""
+        if kind == "vote":
+            told = self._told.setdefault(fields["voter"], deque(maxlen=VOTES_REMEMBERED))
+            vote = tuple(fields[name] for name in ("height", "view", "phase", "block_id"))
+            if vote in told:
+                return
+            told.append(vote)
+        self._sink.emit(kind, fields)
 
 
 class Fanout:

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
 from consensus import effects as fx
@@ -11,7 +12,7 @@ from fednode.events import EventSink, Plain
 from fednode.transport.base import ConnectionEvent, Disconnected
 from ledger.certificates import signers
 from ledger.encoding import encode_as
-from ledger.records import Block, Phase, QuorumCertificate, Vote, block_id
+from ledger.records import Block, Phase, Proposal, QuorumCertificate, Vote, block_id
 from ledger.state import State
 
 logger = logging.getLogger(__name__)
@@ -134,15 +135,18 @@ class Journal:
 
     def _keep(self, effect: fx.ReportContradiction) -> None:
         logger.warning("member %d signed two contradicting statements", effect.member)
-        statements: list[Plain] = [
-            {"kind": type(each).__name__, "bytes": encode_as(type(each), each).hex()}
-            for each in (effect.first, effect.second)
-        ]
-        fields: Mapping[str, Plain] = {"accused": effect.member, "statements": statements}
-        self._emit("contradiction", fields)
+        both = [(each, encode_as(type(each), each)) for each in (effect.first, effect.second)]
+        # Two proposals come with their blocks: those are for the file, an event names them.
+        self._emit(
+            "contradiction",
+            {"accused": effect.member, "statements": [_named(*each) for each in both]},
+        )
         if self._contradictions_kept < CONTRADICTIONS_MAX:
             self._contradictions_kept += 1
-            self._append(json.dumps(fields) + "\n")
+            statements = [
+                {"kind": type(message).__name__, "bytes": data.hex()} for message, data in both
+            ]
+            self._append(json.dumps({"accused": effect.member, "statements": statements}) + "\n")
 
     def _append(self, line: str) -> None:
         try:
@@ -150,8 +154,26 @@ class Journal:
                 if file.tell() + len(line) <= CONTRADICTIONS_BYTES_MAX:
                     file.write(line)
         except OSError as error:
-            # The event says it too; voting does not depend on this file.
+            # The ledger keeps what a ban needs (rule P45); voting does not depend on this file.
             logger.warning("cannot keep a contradiction: %s", error)
 
     def _emit(self, kind: str, fields: Mapping[str, Plain]) -> None:
         self._events.emit(kind, fields)
+
+
+def _named(message: msg.Message, data: bytes) -> dict[str, Plain]:
+    """What an event says of a statement: a few hundred bytes, whatever came with it (rule P37)."""
+    named: dict[str, Plain] = {
+        "kind": type(message).__name__,
+        "bytes_hash": sha256(data).hexdigest(),
+    }
+    statement: Vote | Proposal
+    match message:
+        case msg.VoteMessage(vote=vote):
+            statement = vote.statement
+        case msg.ProposalMessage(proposal=proposal):
+            statement = proposal.statement
+        case _:
+            return named
+    block = statement.block_id.hex()
+    return {**named, "height": statement.height, "view": statement.view, "block_id": block}

@@ -117,11 +117,11 @@ def _json_lines(events: str, member: int) -> "Iterator[EventSink]":
 
     from fednode.clock import SystemClock
     from fednode.errors import ConfigError
-    from fednode.events import JsonLines
+    from fednode.events import JsonLines, VotesOnce
 
     if events == STANDARD_OUTPUT:
         with JsonLines(sys.stdout.fileno(), member=member, clock=SystemClock()) as lines:
-            yield lines
+            yield VotesOnce(lines)
         return
     try:
         stream = Path(events).open("a", encoding="utf-8")  # noqa: SIM115  # closed below
@@ -130,4 +130,5 @@ def _json_lines(events: str, member: int) -> "Iterator[EventSink]":
             f"expected --events to name a file that can be written, got {events}: {error.strerror}"
         ) from None
     with stream, JsonLines(stream.fileno(), member=member, clock=SystemClock()) as lines:
-        yield lines
+        # The status board hears all of them: whoever says its votes again is there.
+        yield VotesOnce(lines)
