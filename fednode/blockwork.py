@@ -26,7 +26,7 @@ from ledger.state import State
 
 Weighted: TypeAlias = Sequence[tuple[Signed[UpdateHeader], int]]
 """Included updates with their contribution weights."""
-CheckedBodies: TypeAlias = Mapping[bytes, bytes]
+CheckedBodies: TypeAlias = Mapping[bytes, bytes | memoryview]
 """Bodies of updates in memory by update id, each found to be a right one for its header."""
 
 
@@ -52,7 +52,7 @@ def load_update(contract: Contract, header: UpdateHeader, blobs: Blobs) -> bytes
     return body
 
 
-def check_update_body(contract: Contract, header: UpdateHeader, body: bytes) -> None:
+def check_update_body(contract: Contract, header: UpdateHeader, body: bytes | memoryview) -> None:
     """Check size, table and magnitudes of an update's body (rule P10).
 
     Raises:
@@ -93,7 +93,10 @@ def compute_results(
 
 
 def aggregate_bodies(
-    contract: Contract, weights: Sequence[int], base: bytes, bodies: Sequence[bytes]
+    contract: Contract,
+    weights: Sequence[int],
+    base: bytes,
+    bodies: Sequence[bytes | memoryview],
 ) -> tuple[tuple[Flag, ...], bytes]:
     """Return the outlier flags of updates, and the body of the model that they make.
 

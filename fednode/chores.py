@@ -20,6 +20,7 @@ from consensus.judging import Evaluate
 from fednode.blockwork import (
     Weighted,
     check_results,
+    check_update_body,
     compute_results,
     load_model,
     load_update,
@@ -169,9 +170,8 @@ class Chores:
 
     async def _hold(self, update: Verified[UpdateHeader]) -> None:
         home, header = self._home, update.statement
-        read = partial(asyncio.to_thread, load_update, home.roster.contract, header, home.blobs)
         try:
-            body = await self._with_bodies([self._wanted_update(header, (), is_pushed=True)], read)
+            body = await self._checked_update(header)
         except DecodeError as error:
             logger.warning(
                 "height=%d sender=%d: refused an update: %s", header.height, header.trainer, error
@@ -180,6 +180,17 @@ class Chores:
         self._kept_bodies.add(header.height, header.update_id, body)
         home.keeper.note(header.height, header.update_id)
         self._feed(fx.UpdateHeld(update=update))
+
+    async def _checked_update(self, header: UpdateHeader) -> bytes | memoryview:
+        """Return the body of an announced update once it is durable here and found right (P10)."""
+        home, contract = self._home, self._home.roster.contract
+        wanted = self._wanted_update(header, (), is_pushed=True)
+        arrived = await home.exchange.hold(wanted)
+        if arrived is not None:
+            await asyncio.to_thread(check_update_body, contract, header, arrived)
+            return arrived
+        read = partial(asyncio.to_thread, load_update, contract, header, home.blobs)
+        return await self._with_bodies([wanted], read)
 
     async def _build(self, work: fx.BuildBlock, state: State) -> None:
         home = self._home

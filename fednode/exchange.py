@@ -93,7 +93,7 @@ class BodyExchange:
             can_read=parts.can_read,
         )
         self._wanted: dict[bytes, Wanted] = {}
-        self._waiting: dict[bytes, asyncio.Future[None]] = {}
+        self._waiting: dict[bytes, asyncio.Future[memoryview | None]] = {}
         self._settling: set[bytes] = set()
         self._early: OrderedDict[tuple[bytes, int, bool], BodyPacket] = OrderedDict()
         self._early_bytes = 0
@@ -105,22 +105,25 @@ class BodyExchange:
         self._spawn = spawn
         _ = spawn(self._run(), "pull requests")
 
-    async def hold(self, wanted: Wanted) -> None:
+    async def hold(self, wanted: Wanted) -> memoryview | None:
         """Return once the body is durable here; it is asked for until then.
+
+        Returns:
+            Its bytes, checked, if they came meanwhile; None if it is on the disk alone.
 
         Raises:
             BodyForgottenError: If its height was decided meanwhile.
         """
         body = wanted.body_id
         if self._parts.blobs.has(body):
-            return
+            return None
         self._want(wanted)
         future = self._waiting.get(body)
         if future is None:
             future = asyncio.get_running_loop().create_future()
             self._waiting[body] = future
         self._take_early(body)
-        await asyncio.shield(future)
+        return await asyncio.shield(future)
 
     def forget_through(self, height: int, *, keep: Collection[bytes]) -> None:
         """Stop asking for bodies that no height after this one needs, except those to keep."""
@@ -152,7 +155,9 @@ class BodyExchange:
             self._planner.progress(body, missing, now_ms=now_ms, sender=sender)
         if outcome is Outcome.FULL and body not in self._settling:
             self._settling.add(body)
-            _ = self._spawn(self._settle(body, self._receiver.content(body)), "settle body")
+            is_proven = self._receiver.is_proven(body)
+            work = self._settle(body, self._receiver.content(body), is_proven=is_proven)
+            _ = self._spawn(work, "settle body")
 
     async def _run(self) -> None:
         while True:
@@ -203,27 +208,28 @@ class BodyExchange:
             if other.origin == origin and other.is_pushed:
                 self._receiver.forget(body)
 
-    def _end(self, body: bytes) -> "asyncio.Future[None]":
+    def _end(self, body: bytes) -> "asyncio.Future[memoryview | None]":
         """Want a body no longer; return what those who hold it wait for."""
         self._planner.done(body)
         del self._wanted[body]
         return self._waiting.pop(body)
 
-    async def _settle(self, body: bytes, content: memoryview) -> None:
-        is_right = await asyncio.to_thread(self._store, body, content)
+    async def _settle(self, body: bytes, content: memoryview, *, is_proven: bool) -> None:
+        is_right = await asyncio.to_thread(self._store, body, content, is_proven=is_proven)
         self._settling.discard(body)
         if body not in self._wanted:
             return
         if self._receiver.settle(body, matches=is_right):
-            self._end(body).set_result(None)
+            self._end(body).set_result(content)
         else:
             missing = Missing(refused=self._receiver.refused_senders(body))
             self._planner.progress(body, missing, now_ms=self._parts.clock.monotonic_ms())
 
-    def _store(self, body: bytes, content: memoryview) -> bool:
-        if body_id(content) != body:
+    def _store(self, body: bytes, content: memoryview, *, is_proven: bool) -> bool:
+        # Rule P4: where every leaf was checked as it came, their root was too.
+        if not is_proven and body_id(content) != body:
             return False
-        self._parts.blobs.put(content)
+        self._parts.blobs.put_as(body, content)
         return True
 
     def _keep_early(self, packet: BodyPacket) -> None:

@@ -1,6 +1,7 @@
 """Bodies of updates that a node keeps in memory from their check to the end of their height.
 
 The aggregate needs them all at once anyway; reading and hashing them again would only cost time.
+So what arrives is checked, stored and aggregated from the memory into which its packets were put.
 """
 
 from typing import Final
@@ -15,10 +16,10 @@ class KeptBodies:
     """Checked bodies by update id, of the open heights."""
 
     def __init__(self) -> None:
-        self._bodies: dict[bytes, tuple[int, bytes]] = {}
+        self._bodies: dict[bytes, tuple[int, bytes | memoryview]] = {}
         self._size = 0
 
-    def add(self, height: int, update_id: bytes, body: bytes) -> None:
+    def add(self, height: int, update_id: bytes, body: bytes | memoryview) -> None:
         """Keep a body that was checked, if there is room."""
         if update_id not in self._bodies and self._size + len(body) <= KEPT_BYTES_MAX:
             self._bodies[update_id] = (height, body)

@@ -64,7 +64,14 @@ class Blobs:
         Raises:
             StorageError: If the disk is full or fails; nothing is then stored.
         """
-        blob_id = body_id(body)
+        return self.put_as(body_id(body), body)
+
+    def put_as(self, blob_id: bytes, body: bytes | memoryview) -> bytes:
+        """Store a body as `put` does, whose id the caller found by hashing these very bytes.
+
+        Raises:
+            StorageError: If the disk is full or fails; nothing is then stored.
+        """
         path = self.path(blob_id)
         if self.has(blob_id):
             return blob_id

@@ -1,6 +1,7 @@
 """The node's slow work: pushed once, shared only where equal, repaired from damage (P13, P53)."""
 
 import asyncio
+import struct
 from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +21,15 @@ from fednode.transport.memory import MemoryHub, MemoryTransport
 from fednode.wire.bodies import ReceiverLimits
 from fednode.wire.counters import Counters
 from fednode.wire.line import Line
+from fednode.wire.packets import cut, leaf_hashes
 from fednode.wire.pull import PullLimits
 from fednode.wire.topics import topics_of
 from ledger.blobs import Blobs
+from ledger.bodies import body_id, encode_update_body
 from ledger.errors import DecodeError, StorageError
 from ledger.genesis import chain_id
-from ledger.keys import sign
-from ledger.records import BlockKind, Results
+from ledger.keys import ED25519, sign, verify
+from ledger.records import VALUE_MAX, BlockKind, Results
 from ledger.state import initial_state
 from tests.support.ledger import contract, keys, update
 from tests.support.network import HeightWatch
@@ -189,6 +192,34 @@ async def test_a_body_damaged_on_the_disk_is_fetched_again(tmp_path: Path) -> No
         house.chores._home.exchange.note_stored(house.blobs.put(body))
 
     assert await asyncio.wait_for(house.chores._with_bodies([wanted], read), timeout=5) == body
+    await house.close()
+
+
+@pytest.mark.parametrize("value", [VALUE_MAX, VALUE_MAX + 1])
+async def test_a_body_that_arrives_is_held_only_if_its_values_are_within_bounds(
+    tmp_path: Path, value: int
+) -> None:
+    """Rule P10: it is checked from memory as it would be from the disk."""
+    house = House(tmp_path)
+    house.chores._home.exchange.start(house.spawn)
+    values = struct.pack("<i", -value) * CONTRACT.model.n_elements
+    body = encode_update_body(bytes(32), CONTRACT.model.tensors, values)
+    header = replace(update(CONTRACT, STATE, OTHER, KEYS[OTHER]).statement, update_id=body_id(body))
+    signed = sign(header, KEYS[OTHER], signer=OTHER, chain_id=CHAIN)
+    verified = verify(signed, KEYS[OTHER].public_key, chain_id=CHAIN, scheme=ED25519)
+
+    house.chores.hold(verified, STATE)
+    holding = house.tasks[-1]
+    await asyncio.sleep(0)
+    for packet in cut(body, header.update_id, granules=64, leaves=leaf_hashes(body)):
+        house.chores._home.exchange.on_packet(packet, sender=None)
+    await asyncio.wait_for(holding, timeout=5)
+
+    is_right = value == VALUE_MAX
+    assert house.fed == ([fx.UpdateHeld(update=verified)] if is_right else [])
+    kept = house.chores._kept_bodies.of((header.update_id,))
+    assert kept == ({header.update_id: body} if is_right else {})
+    assert house.blobs.has(header.update_id)
     await house.close()
 
 

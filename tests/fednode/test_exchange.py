@@ -273,9 +273,41 @@ async def test_a_body_that_this_node_made_itself_is_waited_for_no_longer(tmp_pat
         await asyncio.wait_for(holding, timeout=5)
 
 
+@pytest.mark.parametrize("has_leaves", [True, False])
+async def test_a_body_is_hashed_once_and_handed_on_from_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_leaves: bool
+) -> None:
+    """Leaves that were checked as they came prove the body; without them it is hashed whole."""
+    receiver, blobs = exchange(tmp_path)
+    want, leaves = wanted(BODY), leaf_hashes(BODY) if has_leaves else b""
+    packets = list(cut(BODY, want.body_id, granules=8, leaves=leaves))
+    hashed: list[bytes] = []
+
+    def counted(body: memoryview) -> bytes:
+        hashed.append(body_id(body))
+        return hashed[-1]
+
+    monkeypatch.setattr(exchange_module, "body_id", counted)
+    monkeypatch.setattr("ledger.blobs.body_id", counted)
+    async with started(receiver):
+        holding = asyncio.create_task(receiver.hold(want))
+        await asyncio.sleep(0)
+        for packet in packets:
+            receiver.on_packet(packet, sender=None)
+        arrived = await asyncio.wait_for(holding, timeout=5)
+        again = await asyncio.wait_for(receiver.hold(want), timeout=5)
+
+    assert len(hashed) == (0 if has_leaves else 1)
+    assert arrived is not None
+    assert bytes(arrived) == BODY
+    assert again is None
+    monkeypatch.undo()
+    assert blobs.get(want.body_id) == BODY
+
+
 class FullDisk(Blobs):
     @override
-    def put(self, body: bytes | memoryview) -> bytes:
+    def put_as(self, blob_id: bytes, body: bytes | memoryview) -> bytes:
         raise StorageError("cannot write: No space left on device")
 
 
