@@ -113,12 +113,11 @@ class Surroundings:
 
 def build_node(membership: Membership, storage: Storage, around: Surroundings) -> Node:
     """Return a node at the state of its ledger, ready to `run`."""
-    contract = membership.genesis.contract
     counters = Counters()
-    roster = Roster(contract, storage.ledger.state)
+    roster = Roster(membership.genesis.contract, storage.ledger.state)
     requester = Requester(membership.member, membership.keys, roster)
     line = _line(membership, around.transport)
-    keys = _sender_keys(membership, counters)
+    keys = _sender_keys(membership, roster, counters)
     exchange = BodyExchange(
         ExchangeParts(
             line=line,
@@ -128,7 +127,7 @@ def build_node(membership: Membership, storage: Storage, around: Surroundings) -
             clock=around.clock,
             first_counter=storage.ledger.first_counter(PULL_COUNTERS, around.clock.now_ms()),
             counters=counters,
-            receiver_limits=ReceiverLimits(body_bytes=contract.limits.body_bytes_max),
+            receiver_limits=partial(_receiver_limits, roster),
             pull_limits=PullLimits(),
         )
     )
@@ -195,13 +194,17 @@ def _inbox(
     return MessageInbox(roster=roster, keyring=keyring, sender_keys=keys, counters=counters)
 
 
-def _sender_keys(membership: Membership, counters: Counters) -> SenderKeys:
+def _sender_keys(membership: Membership, roster: Roster, counters: Counters) -> SenderKeys:
     return SenderKeys(
         own_member=membership.member,
-        ask_period_ms=membership.genesis.contract.timeouts.rebroadcast_ms,
+        ask_period_ms=lambda: roster.contract.timeouts.rebroadcast_ms,
         counters=counters,
         nonce_source=os.urandom,
     )
+
+
+def _receiver_limits(roster: Roster) -> ReceiverLimits:
+    return ReceiverLimits(body_bytes=roster.contract.limits.body_bytes_max)
 
 
 def _signer(membership: Membership, ledger: Ledger, chain: bytes) -> Signer:

@@ -62,7 +62,7 @@ class ExchangeParts:
         clock: Monotonic time for waits.
         first_counter: Above every counter of a request in earlier runs.
         counters: Where refused packets and requests are counted.
-        receiver_limits: Bounds on incomplete bodies.
+        receiver_limits: Tells the bounds on incomplete bodies in force.
         pull_limits: Waits and sizes of pull requests.
     """
 
@@ -73,7 +73,7 @@ class ExchangeParts:
     clock: Clock
     first_counter: int
     counters: Counters
-    receiver_limits: ReceiverLimits
+    receiver_limits: Callable[[], ReceiverLimits]
     pull_limits: PullLimits
 
 

@@ -132,7 +132,7 @@ class BodyReceiver:
 
     Args:
         body_id_of: Returns the id of a whole body (Rule P4).
-        limits: Bounds on memory.
+        limits: Tells the bounds on memory in force.
         counters: Where refused packets and wrong bodies are counted.
     """
 
@@ -140,7 +140,7 @@ class BodyReceiver:
         self,
         *,
         body_id_of: Callable[[bytes], bytes],
-        limits: ReceiverLimits,
+        limits: Callable[[], ReceiverLimits],
         counters: Counters,
     ) -> None:
         self._body_id_of = body_id_of
@@ -162,11 +162,11 @@ class BodyReceiver:
         known = self._partials.get(body_id)
         if known is not None:
             return True
-        if total_bytes is not None and not 1 <= total_bytes <= self._limits.body_bytes:
+        if total_bytes is not None and not 1 <= total_bytes <= self._limits().body_bytes:
             self._counters.add("body_size")
             return False
         bodies = sum(each.origin == origin for each in self._partials.values())
-        if bodies >= self._limits.bodies_per_origin:
+        if bodies >= self._limits().bodies_per_origin:
             self._counters.add("bodies_per_origin")
             return False
         self._partials[body_id] = _Partial(origin=origin, total_bytes=total_bytes)
@@ -290,16 +290,16 @@ class BodyReceiver:
                 # Nothing says which length is the true one: from here on one sender at a time.
                 self._blame(partial, {*partial.senders, sender})
             return "packet_total"
-        if length > self._limits.body_bytes:
+        if length > self._limits().body_bytes:
             return "body_size"
         return "" if partial.content else self._memory_refusal(partial.origin, length)
 
     def _memory_refusal(self, origin: int, length: int) -> str:
         sizes = [(each.origin, len(each.content)) for each in self._partials.values()]
-        if sum(size for _, size in sizes) + length > self._limits.bytes_total:
+        if sum(size for _, size in sizes) + length > self._limits().bytes_total:
             return "bytes_total"
         own = sum(size for each, size in sizes if each == origin)
-        return "bytes_per_origin" if own + length > self._limits.bytes_per_origin else ""
+        return "bytes_per_origin" if own + length > self._limits().bytes_per_origin else ""
 
     def missing(self, body_id: bytes) -> tuple[GranuleRange, ...]:
         """Return the first missing ranges, at most `RANGES_MAX`; empty means everything.

@@ -73,7 +73,7 @@ class SenderKeys:
 
     Args:
         own_member: This node's number.
-        ask_period_ms: How often it asks a member again for its keys.
+        ask_period_ms: Tells how often it asks a member again for its keys.
         counters: Where refused statements are counted.
         nonce_source: Returns that many fresh random bytes.
     """
@@ -82,12 +82,12 @@ class SenderKeys:
         self,
         *,
         own_member: int,
-        ask_period_ms: int,
+        ask_period_ms: Callable[[], int],
         counters: Counters,
         nonce_source: NonceSource,
     ) -> None:
         self._member = own_member
-        self._period_ms = ask_period_ms
+        self._ask_period_ms = ask_period_ms
         self._counters = counters
         self._nonce_source = nonce_source
         self._own: OwnKeys | None = None
@@ -115,7 +115,8 @@ class SenderKeys:
         self._own, self._channel = own, own.channel
         self._announce_due_ms = now_ms
         others = [member for member in members if member != self._member]
-        self._peers = {each: _Peer(ask_due_ms=now_ms + self._period_ms) for each in others}
+        ask_due_ms = now_ms + self._ask_period_ms()
+        self._peers = {each: _Peer(ask_due_ms=ask_due_ms) for each in others}
         ahead, self._ahead = self._ahead, {}
         for member, channel in ahead.items():
             if channel.membership_epoch >= own.membership_epoch:
@@ -130,7 +131,7 @@ class SenderKeys:
             out.append(Outgoing(member=None, statement=channel))
         for member, peer in self._peers.items():
             if peer.received is None and peer.ask_due_ms <= now_ms:
-                peer.ask_due_ms = now_ms + self._period_ms
+                peer.ask_due_ms = now_ms + self._ask_period_ms()
                 out.append(Outgoing(member=member, statement=channel))
             if peer.give_due_ms is not None and peer.give_due_ms <= now_ms:
                 assert peer.channel is not None

@@ -65,7 +65,7 @@ class House:
             clock=clock,
             first_counter=0,
             counters=counters,
-            receiver_limits=ReceiverLimits(),
+            receiver_limits=ReceiverLimits,
             pull_limits=PullLimits(),
         )
         household = Household(

@@ -86,7 +86,7 @@ def exchange(
         clock=clock or SetClock(),
         first_counter=0,
         counters=Counters(),
-        receiver_limits=ReceiverLimits(),
+        receiver_limits=ReceiverLimits,
         pull_limits=PullLimits(),
     )
     return BodyExchange(parts), blobs

@@ -79,7 +79,10 @@ class Home:
         self.member = member
         self.clock = SetClock()
         self.keys = SenderKeys(
-            own_member=member, ask_period_ms=1000, counters=Counters(), nonce_source=Nonces(member)
+            own_member=member,
+            ask_period_ms=lambda: 1000,
+            counters=Counters(),
+            nonce_source=Nonces(member),
         )
         self.exchange = KeyExchange(
             KeyExchangeParts(

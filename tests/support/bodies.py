@@ -1,6 +1,7 @@
 """One body, its packets right and wrong, and a receiver that expects it."""
 
 import random
+from functools import partial
 
 from fednode.wire.bodies import BodyReceiver, ReceiverLimits
 from fednode.wire.counters import Counters
@@ -12,7 +13,8 @@ ID = body_id(BODY)
 
 
 def receiver(**limits: int) -> BodyReceiver:
-    return BodyReceiver(body_id_of=body_id, limits=ReceiverLimits(**limits), counters=Counters())
+    in_force = partial(ReceiverLimits, **limits)
+    return BodyReceiver(body_id_of=body_id, limits=in_force, counters=Counters())
 
 
 def expecting(*, total_bytes: int | None = len(BODY)) -> BodyReceiver:

@@ -38,7 +38,7 @@ def not_entered(member: int, counters: Counters | None = None) -> SenderKeys:
     """Keys of a member that has entered no epoch."""
     return SenderKeys(
         own_member=member,
-        ask_period_ms=PERIOD_MS,
+        ask_period_ms=lambda: PERIOD_MS,
         counters=counters or Counters(),
         nonce_source=Nonces(member),
     )

@@ -250,7 +250,7 @@ def test_a_body_arrives_whole_through_loss_and_a_lying_responder(loss: float, se
     rng = random.Random(seed)
     body = rng.randbytes(300 * GRANULE_BYTES + 17)
     body_id = body_id_of(body)
-    made = BodyReceiver(body_id_of=body_id_of, limits=ReceiverLimits(), counters=Counters())
+    made = BodyReceiver(body_id_of=body_id_of, limits=ReceiverLimits, counters=Counters())
     plan = planner(push_grace_ms=100, answer_timeout_ms=100, request_bytes_max=64 * GRANULE_BYTES)
     made.expect(body_id, origin=TRAINER, total_bytes=len(body))
     plan.want(body_id, height=1, responders=[HOLDER, TRAINER, SECOND], now_ms=0)
