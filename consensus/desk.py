@@ -139,10 +139,9 @@ class Desk:
 
     @property
     def has_key_in_force(self) -> bool:
-        """Whether the signer's key is the one that the chain knows of the own member."""
-        if self.signer is None or self.member is None or self.member >= len(self.public_keys):
-            return False
-        return self.signer.key.public_key == self.public_keys[self.member]
+        """Whether the signer's key is the one that the chain knows of the own active member."""
+        key = None if self.signer is None else self.signer.key.public_key
+        return self.member is not None and key == self.public_keys[self.member]
 
     @property
     def may_sign(self) -> bool:

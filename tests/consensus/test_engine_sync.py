@@ -17,6 +17,7 @@ from consensus.effects import (
 )
 from consensus.messages import BlocksRequest, ProposalRequest, Status
 from consensus.past import ANSWERS_PER_PERIOD, PROPOSALS_PER_PERIOD
+from consensus.sync import DEAF_PERIODS_MAX
 from ledger.records import NIL, block_id
 from tests.support.consensus.bench import (
     COMMIT,
@@ -235,3 +236,59 @@ def test_what_came_early_under_a_key_that_the_block_before_replaced_is_dropped(
         bool(height.facts.tally.votes(PREPARE, 1)),
     ]
     assert counted == [not is_rotated] * 3
+
+
+def test_a_certificate_of_another_block_than_it_came_with_is_dropped() -> None:
+    """Rule P80: a COMMIT certificate of this very block, and not a PREPARE certificate."""
+    a_bench = started()
+    a, b = a_bench.block("A"), a_bench.block("B", is_other=True)
+    prepared = a_bench.certificate(PREPARE, 0, block_id(a.header))
+    foreign = a_bench.certificate(COMMIT, 0, block_id(b.header))
+
+    for certificate in (prepared, foreign):
+        assert a_bench.step(BlocksReceived(blocks=(a,), certificate=certificate)) == ("notice",)
+    assert a_bench.engine.height == 1
+
+
+def test_a_request_that_names_another_member_is_not_answered() -> None:
+    """Rule P33: else everybody would send the block."""
+    bench = started(chain=equal_chain(1))
+    one, two, _ = bench.others
+    request = ProposalRequest(responder=two, height=1, block_id=digest("any"), counter=1)
+
+    assert bench.step(ProposalRequested(request=bench.verified(bench.sign(request, one)))) == ()
+
+
+@pytest.mark.parametrize("periods", [DEAF_PERIODS_MAX, DEAF_PERIODS_MAX + 1])
+def test_who_hears_nobody_for_long_asks_members_in_turn(periods: int) -> None:
+    """Rules P80, P81: all others may have changed their keys meanwhile."""
+    bench = started()
+
+    lines = [bench.fire(TimerKind.REBROADCAST) for _ in range(periods)]
+
+    asked = [f"to {bench.others[0]}: ask {bench.others[0]} for blocks from 1"]
+    assert [line for line in lines[-1] if "for blocks" in line] == asked[: periods - 4]
+
+
+def test_who_is_alone_asks_nobody_however_long_it_hears_nobody() -> None:
+    """Rule P80."""
+    bench = Bench(chain=stub_chain(0, of=equal_contract(1)), member=0)
+    bench.start()
+
+    lines = [bench.fire(TimerKind.REBROADCAST) for _ in range(DEAF_PERIODS_MAX + 2)]
+
+    assert not any("for blocks" in line for each in lines for line in each)
+
+
+def test_a_forged_certificate_of_the_last_block_adds_nothing_to_the_own_one() -> None:
+    """Rule P40: whose COMMIT is missing would be counted as present."""
+    built = equal_chain(1)
+    whole = built.certificates[0]
+    built.certificates[0] = replace(whole, bitmap=bytes([0b0111]), signatures=whole.signatures[:3])
+    bench = started(chain=built)
+    forged = replace(whole, signatures=(*whole.signatures[:3], bytes(64)))
+
+    lines = bench.certify(forged)
+
+    assert lines == ("notice",)
+    assert bench.engine._desk.tip_certificate == built.certificates[0]

@@ -1,6 +1,7 @@
 """What is trained, and offered again when a height ended without it (rules P10, P11, P60)."""
 
 from consensus.effects import BlocksReceived, UpdateTrained
+from consensus.training import LATE_HEIGHTS
 from ledger.records import UpdateHeader, block_id
 from tests.support.consensus.bench import COMMIT, Bench, started
 from tests.support.ledger import digest
@@ -145,3 +146,12 @@ def test_a_restarted_trainer_does_not_train_what_it_has_signed() -> None:
 
     assert "UPDATE 1" in lines
     assert "train 1" not in lines
+
+
+def test_a_trainer_that_is_later_than_anybody_waits_says_nothing() -> None:
+    """Rule P11: after so many heights it is not expected, and its header would be of no use."""
+    bench = started()
+    for _ in range(LATE_HEIGHTS + 1):
+        full_height(bench)
+
+    assert trained(bench, height=1) == ()

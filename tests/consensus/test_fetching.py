@@ -1,6 +1,6 @@
 """Blocks that a certificate names and this node lacks are asked for until they are here (P33)."""
 
-from consensus.effects import TimerKind
+from consensus.effects import Started, TimerKind
 from ledger.genesis import Role
 from ledger.records import block_id
 from tests.support.consensus.bench import COMMIT, PREPARE, Bench, equal_contract
@@ -48,3 +48,19 @@ def test_a_member_without_a_vote_fetches_no_bodies_and_decides_all_the_same() ->
 
     assert offered == ()
     assert decided[0] == "commit A"
+
+
+def test_a_block_that_only_this_member_signed_is_asked_of_nobody_and_the_view_goes_on() -> None:
+    """Rules P33, P60: the only validator has lost its folder, and with it what it prepared."""
+    of = with_roles(equal_contract(2), {1: Role.TRAINER})
+    bench = Bench(chain=stub_chain(0, of=of), member=0)
+    bench.step(Started())
+    wanted = block_id(bench.block("A").header)
+    bench.certify(bench.certificate(PREPARE, 0, wanted, members=(0,)))
+
+    lines = bench.answer([1])
+    late = bench.fire(TimerKind.PREPARE)
+
+    assert not any("for a block" in line for line in lines)
+    assert "COMMIT 0 nil" in late
+    assert bench.engine.view == 1

@@ -28,6 +28,7 @@ from ledger.records import NIL
 from tests.support.consensus.bench import COMMIT, Bench, equal_chain, equal_contract
 from tests.support.ledger import STUB_SCHEME, stub_chain
 from tests.support.members import (
+    admit,
     agreed,
     approval,
     carrying,
@@ -337,6 +338,24 @@ def test_after_a_restart_approvals_under_keys_that_were_replaced_are_not_taken_u
     later.restart()
     lines = later.fire(TimerKind.REBROADCAST)
 
+    assert not any(line.startswith("OPERATION") for line in lines)
+
+
+def test_kept_approvals_of_members_that_an_older_ledger_does_not_know_are_not_taken_up() -> None:
+    """Rule P60: the ledger is an old copy, or was fetched anew and is behind."""
+    made = equal_chain(0)
+    newcomer = admit(made, "newcomer")
+    later = Bench(chain=made, member=0)
+    later.start()
+    hear(later, evict(made, 3), newcomer)
+    saved = later.kept
+    bench = Bench(chain=equal_chain(0), member=0)
+    bench.kept = saved
+
+    bench.restart()
+    lines = bench.fire(TimerKind.REBROADCAST)
+
+    assert [each.signer for each in saved.operations[0].approvals] == [newcomer]
     assert not any(line.startswith("OPERATION") for line in lines)
 
 

@@ -12,6 +12,7 @@ from consensus.effects import (
     TimerKind,
 )
 from consensus.messages import VoteMessage
+from ledger.certificates import make_certificate
 from ledger.records import FRESH, NIL, block_id
 from tests.support.consensus.bench import COMMIT, NOW_MS, PREPARE, Bench, started
 
@@ -184,3 +185,32 @@ def test_the_time_of_a_block_offered_again_is_not_questioned() -> None:
     lines = bench.check(a)
 
     assert "PREPARE 1 A valid 0" in lines
+
+
+def test_a_block_that_breaks_a_rule_of_the_ledger_is_answered_with_nil_and_never_recomputed() -> (
+    None
+):
+    """Rules P13, P22: bodies are fetched and aggregated for blocks only that are sound."""
+    bench = started()
+    block = bench.block("A")
+    forged = replace(block, header=replace(block.header, state_root=bytes(32)))
+
+    lines = bench.propose(forged, 0)
+
+    assert lines == ("notice", "persist", "PREPARE 0 nil")
+
+
+def test_a_certificate_of_another_height_does_not_stand_behind_a_block() -> None:
+    """Rule P23."""
+    bench = started()
+    a = bench.block("A")
+    wanted = block_id(a.header)
+    votes = [
+        bench.sign(replace(bench.signed_vote(each, PREPARE, 0, wanted).statement, height=2), each)
+        for each in bench.others
+    ]
+    bench.votes(COMMIT, 0, NIL)
+
+    lines = bench.propose(a, 1, make_certificate(votes, bench.state.validators))
+
+    assert lines == ("notice",)

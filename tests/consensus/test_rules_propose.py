@@ -1,5 +1,9 @@
 """What a proposer offers: a fresh block, or again what a quorum prepared (rules P12-P20, P33)."""
 
+from dataclasses import replace
+
+import pytest
+
 from consensus.effects import (
     BlockBuilt,
     BuildBlock,
@@ -182,3 +186,38 @@ def test_a_held_block_is_not_offered_with_a_certificate_of_the_view_itself() -> 
     lines = bench.certify(bench.certificate(PREPARE, 1, block_id(a.header)))
 
     assert lines == ()
+
+
+def test_a_block_that_was_built_for_a_view_that_is_over_is_not_proposed() -> None:
+    """Rule P20."""
+    bench = started(leads=0)
+    a = bench.block("A")
+    bench.hold(*bench.others)
+    for other in bench.others:
+        bench.have(other, bench.others)
+    bench.fire(TimerKind.HAVE_GRACE)
+    bench.votes(COMMIT, 0, NIL)
+
+    assert bench.step(built_from(bench, a)) == ()
+
+
+@pytest.mark.parametrize("change", [{"height": 9}, {"created_view": 1}])
+def test_a_block_that_the_host_built_for_another_place_is_an_error_and_not_proposed(
+    change: dict[str, int],
+) -> None:
+    """Rule P20: a fresh proposal is of a block created in its view."""
+    bench = started(leads=0)
+    a = bench.block("A")
+    header = replace(a.header, **change)  # type: ignore[arg-type]  # by name
+
+    lines = bench.step(BlockBuilt(height=bench.height, view=0, block=replace(a, header=header)))
+
+    assert lines == ("error",)
+
+
+def test_a_block_that_was_built_for_a_height_that_is_over_is_not_proposed() -> None:
+    """Rule P20."""
+    bench = started(leads=0)
+    a = bench.block("A")
+
+    assert bench.step(BlockBuilt(height=bench.height - 1, view=0, block=a)) == ()

@@ -19,8 +19,9 @@ from consensus.record import (
     with_valid,
 )
 from consensus.signer import Signer, slot_of
+from ledger import keys
 from ledger.encoding import decode, encode
-from ledger.keys import signing_bytes
+from ledger.keys import Signed, signing_bytes
 from ledger.records import (
     FRESH,
     NIL,
@@ -276,3 +277,28 @@ def check_lock(statement: Statement, locked: dict[int, tuple[int, bytes]]) -> No
         locked[statement.height] = max(before, (statement.view, statement.block_id))
     elif statement.height in locked and statement.view > locked[statement.height][0]:
         assert statement.block_id == locked[statement.height][1]
+
+
+def shown(statement: Statement) -> Signed[Statement]:
+    """What peers show this member of its own: signed with its key."""
+    return keys.sign(statement, KEY, signer=2, chain_id=CHAIN)
+
+
+def test_a_shown_proposal_moves_the_view_and_is_no_vote() -> None:
+    """Rule P60: its place is taken; what votes promise stays as it is."""
+    record = signer(sign(START, commit(0, A))).raised(shown(proposal(1, B))).record
+
+    assert (record.view, record.step) == (1, Step.PROPOSE)
+    assert record.lock is not None
+    assert record.lock.block_id == A
+    with pytest.raises(SigningRefusedError):
+        signer(record).sign(proposal(1, A))
+
+
+def test_a_shown_commit_of_an_earlier_view_does_not_replace_the_lock() -> None:
+    """Rules P25, P60: a lock is of the latest view, in whatever order peers answer."""
+    record = signer(sign(START, commit(2, A))).raised(shown(commit(1, B))).record
+
+    assert record.lock is not None
+    assert (record.lock.view, record.lock.block_id) == (2, A)
+    assert (record.view, record.step) == (2, Step.COMMIT)

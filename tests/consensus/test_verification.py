@@ -7,6 +7,7 @@ import pytest
 
 from consensus.effects import (
     BlocksReceived,
+    BlocksRequested,
     EntryProofReceived,
     HaveReceived,
     Input,
@@ -18,6 +19,8 @@ from consensus.effects import (
 )
 from consensus.messages import (
     BlocksMessage,
+    BlocksRequest,
+    BlocksRequestMessage,
     EntryProofMessage,
     HaveMessage,
     Message,
@@ -34,10 +37,11 @@ from consensus.messages import (
 from consensus.verification import verify_message
 from ledger.errors import DecodeError, SignatureError
 from ledger.genesis import Role
-from ledger.keys import Signed
+from ledger.keys import Signed, sign
 from ledger.records import NIL, Block, Vote
 from tests.support.consensus.bench import COMMIT, NOTHING, PREPARE, Bench, equal_contract
 from tests.support.ledger import STUB_SCHEME, digest, have, stub_chain, with_roles
+from tests.support.members import rotate_key
 
 TRAINER_ONLY = 4
 
@@ -222,3 +226,26 @@ def test_statements_of_a_member_that_there_is_not_are_passed_over() -> None:
     foreign = replace(bench.signed_vote(1, COMMIT, 0, NIL), signer=99)
 
     assert votes_shown(bench, 99, foreign) == ()
+
+
+def test_who_asks_for_blocks_with_a_key_that_was_replaced_meanwhile_is_heard() -> None:
+    """Rules P80, P81: only the blocks can tell it so."""
+    made = stub_chain(2, of=equal_contract())
+    old = made.keys[1]
+    rotate_key(made, 1, "next")
+    statement = BlocksRequest(responder=0, from_height=1, counter=1)
+    chain_id = made.state.chain_id
+    asked = [sign(statement, key, signer=1, chain_id=chain_id) for key in (old, made.keys[1])]
+    foreign = sign(statement, made.keys[2], signer=1, chain_id=chain_id)
+
+    def gated(request: Signed[BlocksRequest]) -> Input:
+        return verify_message(
+            BlocksRequestMessage(request=request),
+            contract=made.in_force,
+            state=made.state,
+            scheme=STUB_SCHEME,
+        )
+
+    assert [type(gated(each)) for each in asked] == [BlocksRequested] * 2
+    with pytest.raises(SignatureError):
+        gated(foreign)

@@ -260,3 +260,15 @@ def test_the_view_to_skip_to_is_reached_by_blocking_power() -> None:
     assert first == 7
     assert tally.skip_view(8) == 9
     assert tally.skip_view(9) is None
+
+
+def test_a_newer_far_vote_takes_only_the_place_of_the_same_member_s() -> None:
+    """Rule P37: the votes of others in the view that it was in stay."""
+    tally = Tally(validators(1, 1, 1, 1))
+    tally.add(vote(0, PREPARE, 5), view=0)
+    tally.add(vote(1, PREPARE, 5), view=0)
+
+    tally.add(vote(0, PREPARE, 6), view=0)
+
+    assert [each.signer for each in tally.votes(PREPARE, 5)] == [1]
+    assert [each.signer for each in tally.votes(PREPARE, 6)] == [0]
