@@ -17,7 +17,7 @@ from ledger.records import BlockKind, Evidence, HaveList, UpdateHeader, header_d
 from ledger.reputation import contribution_weights, sample_clip
 
 if TYPE_CHECKING:
-    from ledger.state import State  # which asks here whether its height was open
+    from ledger.state import State, TrainingBlock  # which asks here whether its height was open
 
 EMPTY_VIEW_MIN: Final = 4
 """Earliest view in which a proposer gives up on the updates of a height (rule P15)."""
@@ -117,9 +117,21 @@ def disqualification(contract: Contract, state: "State", header: UpdateHeader) -
         return f"member {trainer} is banned"
     if header.n_elements != contract.model.n_elements:
         return f"{header.n_elements} elements, expected {contract.model.n_elements}"
-    if any(header.update_id in block.update_ids for block in state.recent_training):
+    if any(_is_in(header, block) for block in state.recent_training):
         return "the same body was included before"
     return _misplacement(contract, state, header)
+
+
+def _is_in(header: UpdateHeader, block: "TrainingBlock") -> bool:
+    """Whether a block counted this body as that of this trainer.
+
+    As that of another it may come again: else whoever names the body that somebody announced, and
+    gets it counted first, would shut its trainer out.
+    """
+    if header.update_id not in block.update_ids:
+        return False
+    counted = zip(block.trainers, block.update_ids, strict=False)  # `apply` never fails (P52)
+    return (header.trainer, header.update_id) in counted
 
 
 def _misplacement(contract: Contract, state: "State", header: UpdateHeader) -> str | None:

@@ -215,6 +215,30 @@ def test_a_body_that_was_included_in_the_last_two_training_blocks_cannot_return(
     assert reasons == [None, *["the same body was included before"] * 2]
 
 
+def test_two_trainers_that_name_one_body_both_count() -> None:
+    """Rule P12a: else whoever copies an id could shut out the trainer whose body it is."""
+    copy = changed(0, update_id=UPDATES[1].statement.update_id)
+    pool = (copy, *UPDATES[1:])
+    listed = tuple(have(STATE, i, KEYS[i], pool) for i in range(4))
+
+    assert trainers(included(TERMS, STATE, listed, pool)) == [0, 1, 2, 3]
+
+
+def test_a_body_that_was_counted_for_another_does_not_shut_its_trainer_out() -> None:
+    """Rule P12a: it was copied, and the update of its trainer came a height later."""
+    made = stub_chain(1)
+    body = made.blocks[0].updates[0].statement.update_id
+    own, copied = (
+        replace(update(made.contract, made.state, each, made.keys[each]).statement, update_id=body)
+        for each in (1, 0)
+    )
+
+    assert disqualification(made.contract, made.state, own) is None
+    assert (
+        disqualification(made.contract, made.state, copied) == "the same body was included before"
+    )
+
+
 def test_a_filtered_header_does_not_keep_the_others_out() -> None:
     """Rule P12a: a filter, never a reason for an invalid block."""
     wrong = changed(1, training_round=9)
