@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from tests.consensus.talk import Talk
+from tests.fednode.talk import WireTalk
 from tests.ledger.talk import LedgerTalk
 from tests.support.transcripts import Interpreter, check_transcript, replayed
 from tests.test_protocol_rules import IN_FORCE
@@ -15,6 +16,7 @@ TESTS = Path(__file__).parent
 TALKS: Final[dict[str, Callable[[Path], Interpreter]]] = {
     "consensus": lambda _: Talk(),
     "ledger": LedgerTalk,
+    "fednode": lambda _: WireTalk(),
 }
 FILES = sorted(path for each in TALKS for path in (TESTS / each / "transcripts").glob("*.txt"))
 EACH = pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parts[-3]}/{path.stem}")
@@ -28,8 +30,7 @@ def test_it_goes_as_the_transcript_says(
 
 
 def test_every_rule_in_force_has_a_transcript() -> None:
-    missing = {"P37", "P90", "P91", "P92", "P93"}
-    assert {path.stem for path in FILES} == set(IN_FORCE) - missing
+    assert {path.stem for path in FILES} == set(IN_FORCE)
 
 
 @EACH

@@ -53,6 +53,8 @@ status MEMBER HEIGHT        a member says where it stands
 blocks FIRST LAST           decided blocks with the certificate of the last
 heights MS [out] [prepare=MS] [commit=MS]   heights are decided, with proposals and votes so late,
                             until all others led; then HAVEs of the others come; out: waits run out
+flood MEMBER FIRST LAST     it prepares nil in all these views
+keeps                       how many votes the engine holds
 timers                      the waits that the last command began
 clock MS                    the own clock goes on
 where                       height, view, lock and valid
@@ -142,6 +144,16 @@ class Talk(Commands):
         engine = self.bench.engine
         where = f"height {engine.height}, view {engine.view}"
         yield f"{where}; on the disk: lock {lock}, valid {valid}"
+
+    def do_flood(self, words: list[str], _: Options) -> Lines:
+        for view in range(int(words[1]), int(words[2]) + 1):
+            self.bench.vote(self.member(words[0]), Phase.PREPARE, view, NIL)
+        return ()
+
+    def do_keeps(self, *_: object) -> Lines:
+        height = self.bench.engine._height
+        assert height is not None, "a height is in work"
+        yield f"{height.facts.tally.size()} votes"
 
     def do_timers(self, *_: object) -> Lines:
         for effect in self.bench.effects:
