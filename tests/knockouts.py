@@ -27,14 +27,15 @@ class Knockout:
     tests: str
 
 
-def _transcript(rule: str) -> str:
+def transcript_of(rule: str) -> str:
+    """The arguments for pytest that run the transcripts of a rule."""
     return f"tests/test_transcripts.py -k /{rule}]"
 
 
 def _engine(rule: str, file: str, old: str, new: str) -> Knockout:
     """A rule of which its transcript alone is tried."""
     return Knockout(
-        rule=rule, file=f"consensus/{file}.py", old=old, new=new, tests=_transcript(rule)
+        rule=rule, file=f"consensus/{file}.py", old=old, new=new, tests=transcript_of(rule)
     )
 
 
@@ -322,30 +323,30 @@ _SHOWN_OTHERWISE: Final = frozenset({"P51", "P53", "P54", "P60", "P93"})
 KNOCKOUTS: Final = (
     *_ROWS,
     *(
-        replace(each, tests=_transcript(each.rule))
+        replace(each, tests=transcript_of(each.rule))
         for each in _ROWS
-        if each.rule not in _SHOWN_OTHERWISE and each.tests != _transcript(each.rule)
+        if each.rule not in _SHOWN_OTHERWISE and each.tests != transcript_of(each.rule)
     ),
     _ledger(
         "P51",
         "validity",
         "    expected = 1 if s.state.height else 0\n",
         "    expected = len(s.block.last_certificate)\n",
-        _transcript("P51"),
+        transcript_of("P51"),
     ),
     _ledger(
         "P53",
         "database",
         "    BEGIN SELECT RAISE(ABORT, 'the ledger grows in order'); END;",
         "    BEGIN SELECT 1; END;",
-        _transcript("P53"),
+        transcript_of("P53"),
     ),
     _ledger(
         "P54",
         "audit",
         "    if has_blocks and chain.certificate is None:",
         "    if False:",
-        _transcript("P54"),
+        transcript_of("P54"),
     ),
     _engine(
         "P60",
@@ -358,6 +359,6 @@ KNOCKOUTS: Final = (
         file="fednode/wire/pull.py",
         old="min(limits.answer_timeout_ms << min(rounds, 16), limits.backoff_max_ms)",
         new="limits.answer_timeout_ms << min(rounds, 16)",
-        tests=_transcript("P93"),
+        tests=transcript_of("P93"),
     ),
 )

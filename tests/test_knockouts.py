@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.knockouts import KNOCKOUTS, Knockout
+from tests.knockouts import KNOCKOUTS, Knockout, transcript_of
 from tests.test_protocol_rules import IN_FORCE, cited_by_tests
 from tests.test_transcripts import TALKS
 
@@ -14,6 +14,12 @@ EACH = pytest.mark.parametrize("knockout", KNOCKOUTS, ids=lambda knockout: knock
 
 def test_every_rule_in_force_has_a_branch_that_it_needs() -> None:
     assert {each.rule for each in KNOCKOUTS} == set(IN_FORCE)
+
+
+def test_every_rule_has_a_branch_that_its_transcript_shows() -> None:
+    shown = {each.rule for each in KNOCKOUTS if each.tests == transcript_of(each.rule)}
+
+    assert shown == set(IN_FORCE)
 
 
 @EACH

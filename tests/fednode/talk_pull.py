@@ -44,9 +44,7 @@ class PullTalk(Commands):
         """Begin to want a body; time begins with it."""
         self.now_ms, self.body, self.body_id = 0, body, body_id(body)
         self.leaves = leaf_hashes(body) if has_leaves else b""
-        self.receiver = BodyReceiver(
-            body_id_of=body_id, limits=ReceiverLimits(), counters=Counters()
-        )
+        self.receiver = BodyReceiver(body_id_of=body_id, limits=ReceiverLimits, counters=Counters())
         self.plan = PullPlanner(
             own_member=0, limits=PullLimits(), first_counter=0, can_read=lambda _: True
         )
