@@ -39,7 +39,7 @@ def parse_arguments() -> argparse.Namespace:
         "--profile",
         choices=get_args(Profile),
         default="mixed",
-        help="which seeds use Ed25519 and the real store: 1 in 20 (mixed), none, or all (full)",
+        help="which seeds are of full nodes: 1 in 20 (mixed), none (consensus), or all (full)",
     )
     parser.add_argument("--full", action="store_const", const="full", dest="profile")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -19,6 +19,7 @@ from ledger.genesis import Contract
 from ledger.inclusion import included
 from ledger.records import Block, BlockKind, Flag, Results
 from ledger.state import State
+from tests.simulation.packets import ViolationError
 
 NOISE = 16
 """Weight of what only one member sees in a model, against levels up to 2**16."""
@@ -52,6 +53,11 @@ def build(contract: Contract, state: State, order: BuildBlock, *, is_wrong: bool
         results = results_of(contract, state, order)
     if is_wrong:
         results = replace(results, model_id=sha256(b"wrong" + results.model_id).digest())
+    return block_of(contract, state, order, results)
+
+
+def block_of(contract: Contract, state: State, order: BuildBlock, results: Results) -> Block:
+    """The block that an order asks for, with these results."""
     draft = Draft(
         view=order.view,
         kind=order.kind,
@@ -75,6 +81,16 @@ def recomputes(contract: Contract, state: State, block: Block) -> bool:
     else:
         expected = results_of(contract, state, block)
     return block.header.results == expected
+
+
+def audit(contract: Contract, parent: State, block: Block) -> None:
+    """Recompute a decided block.
+
+    Raises:
+        ViolationError: If its results are others.
+    """
+    if not recomputes(contract, parent, block):
+        raise ViolationError(f"validity: results of height {block.header.height} are wrong")
 
 
 def needed_bodies(contract: Contract, state: State, order: BuildBlock | Block) -> set[bytes]:

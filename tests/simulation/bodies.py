@@ -4,6 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from consensus.effects import UpdateHeld
+from ledger.keys import Verified
+from ledger.records import UpdateHeader
 from tests.simulation.packets import BodyPull, BodyPush
 
 if TYPE_CHECKING:
@@ -19,16 +22,16 @@ class Bodies:
         self._node = node
         self._incarnation = node.incarnation
         self._wanted: dict[bytes, list[Callable[[], None]]] = {}
+        self._headers: set[tuple[int, bytes]] = set()
         self._pulls = 0
         self._is_pulling = False
 
-    def store(self, body_id: bytes) -> None:
+    def store(self, push: BodyPush) -> None:
         """Make a body durable and go on with what waited for it."""
-        held = self._node.disk.bodies
-        if body_id in held:
+        node = self._node
+        if push.body_id in node.disk.bodies or not node.world.substance.keep(node, push):
             return
-        held.add(body_id)
-        for resume in self._wanted.pop(body_id, ()):
+        for resume in self._wanted.pop(push.body_id, ()):
             if self._node.incarnation == self._incarnation:
                 resume()
 
@@ -36,7 +39,7 @@ class Bodies:
         """Send a body to a member, if this node gives it."""
         node = self._node
         if node.gives_body(target, body_id):
-            node.world.send(node.member, target, BodyPush(body_id=body_id))
+            node.world.send(node.member, target, node.world.substance.push_of(node, body_id))
 
     def push_once(self, target: int, body_id: bytes) -> None:
         """Send an own body that nobody asked for, the first time."""
@@ -56,6 +59,18 @@ class Bodies:
         if not self._is_pulling:
             self._is_pulling = True
             self._node.later(PULL_MS, self._pull)
+
+    def await_update(self, update: Verified[UpdateHeader]) -> None:
+        """Tell the engine as soon as the body of a header is here, and is an update."""
+        header = update.statement
+        if (key := (header.height, header.update_id)) not in self._headers:
+            self._headers.add(key)
+            self.require({header.update_id}, lambda: self._hold(update))
+
+    def _hold(self, update: Verified[UpdateHeader]) -> None:
+        node = self._node
+        if node.world.substance.is_update(node, update.statement):
+            node.feed(UpdateHeld(update=update))
 
     def _pull(self) -> None:
         """Ask the next member for every body that is still missing."""

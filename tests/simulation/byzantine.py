@@ -1,6 +1,7 @@
 """Members that lie in the simulator: a production node, and an actor that bends what it says."""
 
 from collections.abc import Callable, Collection
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,11 @@ from consensus.messages import EvidenceMessage, Message
 from ledger.keys import Signed, StatementT, sign
 from ledger.records import Block
 from tests.byzantine.actors.cast import make_actor
-from tests.simulation.aggregate import build, false_body_id
+from tests.simulation.aggregate import needed_bodies
 from tests.simulation.chance import make_random
-from tests.simulation.disk import Disk, MemoryDisk
+from tests.simulation.disk import Disk
 from tests.simulation.node import Node
-from tests.simulation.packets import BodyPush, Packet
+from tests.simulation.packets import Packet
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -101,7 +102,11 @@ class ByzantineNode(Node):
 
     @override
     def build(self, effect: BuildBlock) -> None:
-        super().build(self.actor.ordered(effect) if self.is_acting else effect)
+        if self.state.height + 1 != effect.height:
+            return
+        order = self.actor.ordered(effect) if self.is_acting else effect
+        ids = needed_bodies(self.contract, self.state, order)
+        self.bodies.require(ids, partial(super().build, order))
 
     @override
     def built(self, effect: BuildBlock, block: Block) -> None:
@@ -145,17 +150,15 @@ class ByzantineNode(Node):
 
     def other_body(self, update_id: bytes) -> bytes:
         """Make another body than the own one of this id."""
-        other = false_body_id(update_id)
-        self.disk.bodies.add(other)
-        return other
+        return self.world.substance.other_body(self, update_id)
 
     def give_body(self, target: int, body_id: bytes) -> None:
         """Send a body to a member that did not ask for it."""
-        self.pass_on(target, BodyPush(body_id=body_id))
+        self.pass_on(target, self.world.substance.push_of(self, body_id))
 
     def make(self, order: BuildBlock, *, is_wrong: bool = False) -> Block:
         """Build a block."""
-        return build(self.contract, self.state, order, is_wrong=is_wrong)
+        return self.world.substance.build(self, order, is_wrong=is_wrong)
 
     def cut(self, links: Collection[tuple[int, int]], ms_max: int) -> None:
         """Have the broker drop what goes over some links, at most until the network heals."""
@@ -167,7 +170,7 @@ class ByzantineNode(Node):
 
     def clone(self) -> Callable[[int, Packet], None]:
         """Start a second node with the own key and an empty disk."""
-        twin = Clone(self.world, self.member, MemoryDisk(self.world.contract))
+        twin = Clone(self.world, self.member, self.world.make_disk(f"twin-{self.member}"))
         # Its updates are salted by itself.
         twin.incarnation = CLONE_INCARNATION
         twin.start()

@@ -28,13 +28,13 @@ from ledger.powers import ValidatorSet, cap_budget
 from ledger.records import Block, BlockHeader, Phase, QuorumCertificate, Vote, block_id
 from ledger.state import State, apply, initial_state, state_root
 from ledger.validity import check_block
-from tests.simulation.aggregate import recomputes
 from tests.simulation.buffers import check_buffers
 from tests.simulation.contracts import EPOCH_MS
 from tests.simulation.discipline import Discipline, Said
 from tests.simulation.feedback import FeedbackChecker
 from tests.simulation.packets import ViolationError
 from tests.simulation.second_opinion import judge_block, judge_durable, judge_quorum
+from tests.simulation.substance import Substance
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -48,7 +48,11 @@ class Checkers:
     """All promises of the protocol, checked from outside."""
 
     def __init__(
-        self, contract: Contract, scheme: SignatureScheme, honest: tuple[int, ...]
+        self,
+        contract: Contract,
+        scheme: SignatureScheme,
+        honest: tuple[int, ...],
+        substance: Substance,
     ) -> None:
         self.decided: dict[int, bytes] = {}
         self.certificates: set[tuple[Phase, int, int, bytes]] = set()
@@ -64,6 +68,7 @@ class Checkers:
         self._contract = contract
         self._chain_id = chain_id(contract)
         self._scheme = scheme
+        self._substance = substance
         self._honest = set(honest)
         self.states: list[State] = [initial_state(contract)]
         self._honest_blocks = 0
@@ -203,8 +208,7 @@ class Checkers:
         findings = check_block(contract, parent, block, scheme=self._scheme)
         if findings:
             raise ViolationError(f"validity: height {block.header.height}: {findings}")
-        if not recomputes(contract, parent, block):
-            raise ViolationError(f"validity: results of height {block.header.height} are wrong")
+        self._substance.audit(contract, parent, block)
         judge_block(contract, parent, block)
         state = apply(contract, parent, block)
         if state_root(state) != block.header.state_root:

@@ -3,6 +3,7 @@
 from hashlib import sha256
 from typing import Final
 
+from ledger.bodies import body_id, encode_model_body
 from ledger.genesis import (
     CONTRACT_VERSION,
     NO_FEEDBACK,
@@ -18,6 +19,7 @@ from ledger.genesis import (
     Member,
     ModelTerms,
     Role,
+    RuleParameter,
     Timeouts,
     TrainingTerms,
     consent_bytes,
@@ -29,6 +31,9 @@ from tests.simulation.settings import Settings
 
 EPOCH_MS: Final = 1_700_000_000_000
 ELEMENTS: Final = 4
+TENSORS: Final = (TensorSpec(name="weights", shape=(ELEMENTS,), exponent=16),)
+INITIAL_BODY: Final = encode_model_body(TENSORS, bytes(4 * ELEMENTS))
+"""The model of zeros with which full-node seeds begin."""
 INITIAL_MODEL_ID: Final = sha256(b"initial model").digest()
 TOLERANCE: Final = 2_000
 """Against levels of models up to 2**16 (`tests.simulation.aggregate.figure`)."""
@@ -67,9 +72,9 @@ def make_contract(settings: Settings) -> Contract:
         members=members,
         model=ModelTerms(
             architecture="linear",
-            tensors=(TensorSpec(name="weights", shape=(ELEMENTS,), exponent=16),),
+            tensors=TENSORS,
             initial_seed=1,
-            initial_model_id=INITIAL_MODEL_ID,
+            initial_model_id=body_id(INITIAL_BODY) if settings.is_learning else INITIAL_MODEL_ID,
         ),
         data=DataTerms(
             label="outcome",
@@ -86,7 +91,7 @@ def make_contract(settings: Settings) -> Contract:
             seed=1,
             learner_hash=sha256(b"learner").digest(),
         ),
-        aggregation=AggregationTerms(mode="robust", rule_id="mean", parameters=()),
+        aggregation=_aggregation(settings),
         feedback=_feedback(settings),
         privacy="none",
         byzantine_budget=settings.byzantine_budget,
@@ -118,6 +123,14 @@ def _roles(settings: Settings, member: int) -> int:
         return int(Role.TRAINER)
     hold_out = Role.HOLD_OUT if member in settings.reporters else 0
     return int(Role.TRAINER | Role.VALIDATOR | hold_out)
+
+
+def _aggregation(settings: Settings) -> AggregationTerms:
+    """The rule that a founder gets who asks for none, where updates have contents."""
+    if not settings.is_learning:
+        return AggregationTerms(mode="robust", rule_id="mean", parameters=())
+    f = RuleParameter(name="f", value=settings.trainer_budget)
+    return AggregationTerms(mode="robust", rule_id="nnm-geometric-median", parameters=(f,))
 
 
 def _feedback(settings: Settings) -> FeedbackTerms:

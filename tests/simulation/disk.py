@@ -6,6 +6,7 @@ from typing import Protocol
 
 from consensus.messages import SYNC_BLOCKS_MAX, BlocksMessage
 from consensus.record import INITIAL_RECORD, SafetyRecord
+from ledger.blobs import Blobs
 from ledger.encoding import decode, encode
 from ledger.genesis import Contract
 from ledger.keys import Signed
@@ -13,9 +14,10 @@ from ledger.operations import Agreed
 from ledger.records import Block, Evidence, Proposal, QuorumCertificate
 from ledger.state import State, initial_state
 from ledger.store import Ledger
-from tests.simulation.contracts import sign_genesis
+from tests.simulation.contracts import INITIAL_BODY, sign_genesis
 from tests.simulation.settings import Settings
 
+BLOBS_NAME = "blobs"
 SavedProposal = tuple[Signed[Proposal], Block]
 
 
@@ -129,7 +131,9 @@ class MemoryDisk:
 
 
 class StoreDisk:
-    """The ledger's real store in a folder; a crash closes and reopens it."""
+    """The ledger's real store in a folder, and that of bodies where they have contents; a crash
+    closes and reopens it.
+    """
 
     def __init__(self, contract: Contract, folder: Path, settings: Settings) -> None:
         self.bodies = {contract.model.initial_model_id}
@@ -138,6 +142,9 @@ class StoreDisk:
         self._folder = folder
         self._ledger = Ledger.create(folder, sign_genesis(contract, settings))
         self._state = self._ledger.state
+        self.blobs = Blobs(folder / BLOBS_NAME) if settings.is_learning else None
+        if self.blobs is not None:
+            self.blobs.put(INITIAL_BODY)
 
     @property
     def state(self) -> State:
@@ -175,6 +182,9 @@ class StoreDisk:
     def crash(self) -> None:
         self._ledger.close()
         self._ledger = Ledger.open(self._folder)
+        if self.blobs is not None:
+            self.blobs = Blobs(self._folder / BLOBS_NAME)
+            self.bodies = set(self.blobs.ids())
         self._state = self._ledger.state
 
     def close(self) -> None:

@@ -35,7 +35,7 @@ class Hunt:
     """Where a fault is looked for.
 
     Attributes:
-        where: `simulator`, `twins of N` (drawn), `forger`, or a file of tests.
+        where: `simulator`, `full seeds`, `twins of N` (drawn), `forger`, or a file of tests.
         known: A seed that found it in some version: where a search may begin.
     """
 
@@ -50,6 +50,8 @@ HUNTS: Final[dict[str, Hunt]] = {
     "counted_heads": Hunt(where="twins of 7"),
     "evidence_believed": Hunt(where="forger"),
     "float_mean": Hunt(where="tests/fednode/aggregation/test_mean.py"),
+    "garbage_believed": Hunt(where="full seeds"),
+    "mean_for_median": Hunt(where="full seeds"),
     "no_chain_id": Hunt(where="tests/ledger/test_keys.py"),
     "forgotten_lock": Hunt(known=148),
     "nil_unlocks": Hunt(known=1024),
@@ -100,6 +102,8 @@ def dies(mutant: str) -> bool:
 def _look(mutant: str, where: str) -> Callable[[int], str | None]:
     if where == "simulator":
         return lambda seed: run_seed(seed, heights=HEIGHTS, mutant=mutant).failure
+    if where == "full seeds":
+        return lambda seed: run_seed(seed, heights=HEIGHTS, profile="full", mutant=mutant).failure
     if where == "forger":
         return lambda seed: _forged(mutant, seed)
     nodes = int(where.rpartition(" ")[2])

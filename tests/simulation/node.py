@@ -33,24 +33,18 @@ from consensus.effects import (
     Timer,
     TimerFired,
     Train,
-    UpdateHeld,
     UpdateReceived,
     UpdateTrained,
 )
 from consensus.engine import Engine
 from consensus.judging import Evaluate
-from consensus.messages import (
-    CertificateMessage,
-    Message,
-    UpdateMessage,
-)
+from consensus.messages import CertificateMessage, Message, UpdateMessage
 from consensus.signer import Signer
 from ledger.genesis import Contract
-from ledger.keys import Verified
 from ledger.membership import contract_in_force
-from ledger.records import Block, UpdateHeader, block_id
+from ledger.records import Block, block_id
 from ledger.state import State
-from tests.simulation.aggregate import build, evaluate, needed_bodies, recomputes, update_id_of
+from tests.simulation.aggregate import needed_bodies
 from tests.simulation.bodies import Bodies
 from tests.simulation.contracts import ELEMENTS, EPOCH_MS, member_key
 from tests.simulation.delays import TRAIN_MS, training_ms
@@ -77,7 +71,6 @@ class Node:
         self.is_straggler = member < world.settings.stragglers
         self.engine: Engine | None = None
         self.timers: dict[Timer, int] = {}
-        self.headers: set[tuple[int, bytes]] = set()
         self.incarnation = 0
         self.bodies = Bodies(self)
         self.fuse: int | None = None
@@ -99,7 +92,6 @@ class Node:
         """Bring the node up from what its disk holds."""
         self.incarnation += 1
         self.timers.clear()
-        self.headers.clear()
         self.bodies = Bodies(self)
         state = self.disk.state
         signer = Signer(
@@ -201,7 +193,7 @@ class Node:
             self.world.show(f"{source}->{self.member} {describe(packet)}")
         match packet:
             case BodyPush():
-                self.bodies.store(packet.body_id)
+                self.bodies.store(packet)
             case BodyPull():
                 self.bodies.give(source, packet.body_id)
             case _:
@@ -213,14 +205,7 @@ class Node:
         if verified is not None:
             self.feed(verified)
         if isinstance(verified, UpdateReceived):
-            self.await_update(verified.update)
-
-    def await_update(self, update: Verified[UpdateHeader]) -> None:
-        """Tell the engine as soon as the body of a header is here."""
-        update_id = update.statement.update_id
-        if (key := (update.statement.height, update_id)) not in self.headers:
-            self.headers.add(key)
-            self.bodies.require({update_id}, lambda: self.feed(UpdateHeld(update=update)))
+            self.bodies.await_update(verified.update)
 
     def carry_out(self, effect: Effect) -> None:
         """Do what one effect asks for."""
@@ -281,13 +266,13 @@ class Node:
         """Begin something that takes time and may first need bodies."""
         match effect:
             case Train():
+                ids = {effect.base_model_id}
                 self.bodies.require(
-                    {effect.base_model_id},
-                    lambda: self.later(training_ms(self), self.trained, effect),
+                    ids, lambda: self.later(training_ms(self), self.trained, effect)
                 )
             case Evaluate():
-                models, found = {effect.model_id, effect.best_id}, evaluate(self.member, effect)
-                self.bodies.require(models, lambda: self.later(TRAIN_MS, self.feed, found))
+                ids = {effect.model_id, effect.best_id}
+                self.bodies.require(ids, lambda: self.later(TRAIN_MS, self.evaluate, effect))
             case BuildBlock():
                 ids = needed_bodies(self.contract, self.state, effect)
                 self.bodies.require(ids, lambda: self.build(effect))
@@ -353,8 +338,7 @@ class Node:
 
     def trained(self, effect: Train) -> None:
         """The own training ended; its body is durable."""
-        update_id = update_id_of(self.member, effect, self.incarnation)
-        self.disk.bodies.add(update_id)
+        update_id = self.world.substance.train(self, effect)
         self.feed(
             UpdateTrained(
                 height=effect.height,
@@ -365,16 +349,20 @@ class Node:
             )
         )
 
+    def evaluate(self, asked: Evaluate) -> None:
+        """The own rows have been asked about two models."""
+        self.feed(self.world.substance.evaluate(self, asked))
+
     def build(self, effect: BuildBlock) -> None:
         """Aggregate and build, which takes a moment."""
         if self.state.height + 1 != effect.height:
             return
-        block = build(self.contract, self.state, effect)
+        block = self.world.substance.build(self, effect)
         self.later(1 + int(self.world.rng.random() * COMPUTE_MS), self.built, effect, block)
 
     def built(self, effect: BuildBlock, block: Block) -> None:
         """The block and its model are durable."""
-        self.disk.bodies.add(block.header.results.model_id)
+        self.world.substance.keep_model(self, block)
         self.feed(BlockBuilt(height=effect.height, view=effect.view, block=block))
 
     def check(self, block: Block) -> None:
@@ -386,9 +374,9 @@ class Node:
         """Report what the recomputation found; a right model is durable by then."""
         if self.state.height + 1 != block.header.height:
             return
-        is_valid = recomputes(self.contract, self.state, block)
+        is_valid = self.world.substance.recomputes(self, block)
         if is_valid:
-            self.disk.bodies.add(block.header.results.model_id)
+            self.world.substance.keep_model(self, block)
         self.feed(
             BlockChecked(
                 height=block.header.height,

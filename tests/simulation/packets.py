@@ -1,4 +1,4 @@
-"""What travels between simulated nodes: the production messages, and bodies by name only."""
+"""What travels between simulated nodes: the production messages, and bodies."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -8,9 +8,10 @@ from consensus.messages import Message
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyPush:
-    """A whole body arrives; only its id matters here."""
+    """A whole body arrives; where bodies are names only, there is nothing in it."""
 
     body_id: bytes
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

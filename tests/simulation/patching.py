@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-PACKAGES = ("consensus", "ledger", "tests")
+PACKAGES = ("consensus", "fednode", "ledger", "tests")
 
 
 @contextmanager

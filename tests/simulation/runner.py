@@ -30,6 +30,8 @@ MUST_HAPPEN = (
     "closings",
 )
 """A campaign in which one of these never happened tested nothing and fails."""
+FULL_MUST_HAPPEN = ("learned", "flagged", "garbage")
+"""The same where all seeds are full: models nearer to the answer, outliers, false bodies."""
 CHUNK = 8
 COLLECT_EVERY = 16
 
@@ -51,11 +53,13 @@ class Campaign:
     failures: tuple[SeedResult, ...]
     totals: Counter[str]
     slowest_ms: int
+    profile: Profile = "mixed"
 
     @property
     def missing(self) -> tuple[str, ...]:
         """What must happen in some run and happened in none."""
-        return tuple(name for name in MUST_HAPPEN if not self.totals[name])
+        wanted = MUST_HAPPEN + (FULL_MUST_HAPPEN if self.profile == "full" else ())
+        return tuple(name for name in wanted if not self.totals[name])
 
 
 def run_seed(
@@ -120,7 +124,11 @@ def campaign(seeds: range, *, heights: int, jobs: int, profile: Profile = "mixed
             totals.update(result.outcome.counts)
             slowest_ms = max(slowest_ms, result.outcome.healed_ms)
     return Campaign(
-        seeds=len(seeds), failures=tuple(failures), totals=totals, slowest_ms=slowest_ms
+        seeds=len(seeds),
+        failures=tuple(failures),
+        totals=totals,
+        slowest_ms=slowest_ms,
+        profile=profile,
     )
 
 

@@ -1,6 +1,6 @@
 """What one seed draws: the contract's numbers, and which faults are on (each independently)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tests.simulation.chance import make_random
@@ -36,6 +36,10 @@ RARER_STRATEGIES = (
 )
 RARER_SHARE = 0.5
 """In so many of the seeds that have no other liar, one follows one of these."""
+POISONED_SHARE = 0.5
+"""Of the full-node seeds with a liar and a budget for it: its updates harm."""
+DIVERGING_SHARE = 0.2
+"""Share of the full-node seeds with feedback in which training makes models worse."""
 TRIGGERS = ("always", "always", "p=0.5", "heights=2-4", "views=0")
 Profile = Literal["mixed", "consensus", "full"]
 """Which seeds run with Ed25519 and the ledger's store: one in `REAL_EVERY`, none, or all."""
@@ -68,6 +72,9 @@ class Settings:
     stragglers: int = 0
     sleepers: int = 0
     reporters: tuple[int, ...] = ()
+    has_contents: bool = False
+    poisoners: tuple[int, ...] = ()
+    is_diverging: bool = False
     patience: int = 2
     training_rounds: int = 200
     faulty_ms: int = 0
@@ -76,6 +83,11 @@ class Settings:
     def skew_ms(self, member: int) -> int:
         """How far a member's clock is off; whoever joins has the clock of a founder."""
         return self.skews_ms[member % len(self.skews_ms)]
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether bodies have contents, which takes a real store."""
+        return self.is_real and self.has_contents
 
     @property
     def members(self) -> int:
@@ -97,7 +109,7 @@ def draw_settings(seed: int, *, heights: int = 5, profile: Profile = "mixed") ->
     judging = make_random(f"feedback/{seed}")
     has_feedback = judging.random() < FEEDBACK_SHARE
     has = {name: rng.random() < 0.5 for name in ("loss", "copies", "tail", "skew", "slow")}
-    return Settings(
+    drawn = Settings(
         seed=seed,
         validators=validators,
         spectators=spectators,
@@ -131,6 +143,20 @@ def draw_settings(seed: int, *, heights: int = 5, profile: Profile = "mixed") ->
         patience=judging.randint(1, 3),
         training_rounds=judging.randint(3, 8) if judging.random() < ENDING_SHARE else 200,
         sleepers=int(rng.random() < 0.15),
+    )
+    return _with_learning(drawn) if drawn.is_real else drawn
+
+
+def _with_learning(drawn: Settings) -> Settings:
+    """Draw what matters only where updates have contents, by a chance of its own."""
+    rng = make_random(f"learning/{drawn.seed}")
+    is_poisoned = rng.random() < POISONED_SHARE
+    liars = tuple(member for member, _ in drawn.byzantine)
+    return replace(
+        drawn,
+        has_contents=True,
+        poisoners=liars[:1] if is_poisoned and drawn.trainer_budget else (),
+        is_diverging=bool(drawn.reporters) and rng.random() < DIVERGING_SHARE,
     )
 
 

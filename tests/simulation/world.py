@@ -34,6 +34,7 @@ from tests.simulation.packets import Packet, ViolationError
 from tests.simulation.scheme import MemoScheme, StubScheme
 from tests.simulation.settings import Settings
 from tests.simulation.sharing import shared_results
+from tests.simulation.substance import make_substance
 
 HEALED_MS = 60_000
 """Longest end of the height in work when the network heals: its waits may have grown to the cap."""
@@ -95,7 +96,8 @@ class World:
         self._verified: dict[tuple[int, int], tuple[Message, Input | None]] = {}
         strategies = dict(settings.byzantine)
         self.honest = tuple(each for each in range(settings.members) if each not in strategies)
-        self.checkers = Checkers(self.contract, self.scheme, self.honest)
+        self.substance = make_substance(settings, self.counts)
+        self.checkers = Checkers(self.contract, self.scheme, self.honest, self.substance)
         self.nodes: list[Node] = [
             ByzantineNode(self, member, self._make_disk(member), strategies[member])
             if member in strategies
@@ -287,10 +289,14 @@ class World:
             self.nodes[member].height == last.height for member in self.honest
         )
 
-    def _make_disk(self, member: int) -> Disk:
+    def make_disk(self, name: str) -> Disk:
+        """An empty disk, which has a folder of this name if it is a real one."""
         if self.settings.is_real and self._folder is not None:
-            return StoreDisk(self.contract, self._folder / f"member-{member}", self.settings)
+            return StoreDisk(self.contract, self._folder / name, self.settings)
         return MemoryDisk(self.contract)
+
+    def _make_disk(self, member: int) -> Disk:
+        return self.make_disk(f"member-{member}")
 
 
 def simulate(

@@ -40,6 +40,8 @@ MUTANTS: Final[dict[str, Plant]] = {
         judging.empty_at_once,
         judging.evidence_believed,
         judging.float_mean,
+        judging.garbage_believed,
+        judging.mean_for_median,
         judging.no_chain_id,
         judging.no_evidence,
         judging.no_metrics,

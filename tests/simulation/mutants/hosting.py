@@ -7,10 +7,10 @@ from consensus import acts, rebroadcast
 from consensus.effects import BuildBlock, CheckBlock, Effect, Publish, Send, Train
 from consensus.messages import EntryProofMessage
 from consensus.record import SafetyRecord
-from tests.simulation import node
 from tests.simulation.disk import MemoryDisk
 from tests.simulation.node import Node
 from tests.simulation.patching import attribute_replaced, replaced
+from tests.simulation.substance import Names
 
 
 def publish_first() -> AbstractContextManager[None]:
@@ -76,4 +76,4 @@ def no_rebroadcast() -> AbstractContextManager[None]:
 
 def believed_results() -> AbstractContextManager[None]:
     """Voters do not recompute what a block claims (against rule P13)."""
-    return attribute_replaced(node, "recomputes", lambda *_: True)
+    return attribute_replaced(Names, "recomputes", lambda *_: True)

@@ -16,7 +16,8 @@ from consensus.engine import Engine
 from consensus.height import Height
 from consensus.messages import EvidenceMessage
 from consensus.metrics_pool import MetricsPool
-from fednode.aggregation import mean
+from fednode import blockwork
+from fednode.aggregation import mean, rules
 from ledger import evidence, inclusion, keys, powers, state, statement_checks, validity
 from ledger.encoding import domain_tag, fixed_bytes
 from ledger.genesis import Contract
@@ -182,3 +183,13 @@ def float_mean() -> AbstractContextManager[None]:
         return np.array(np.rint(combined), dtype=np.int32)
 
     return attribute_replaced(mean, "weighted_mean", weighted_mean)
+
+
+def mean_for_median() -> AbstractContextManager[None]:
+    """The default rule averages whatever is included (against rule P13)."""
+    return attribute_replaced(rules, "RULES", dict.fromkeys(rules.RULES, rules.RULES["mean"]))
+
+
+def garbage_believed() -> AbstractContextManager[None]:
+    """A body is vouched for that is no update (against rule P10)."""
+    return replaced(blockwork.check_update_body, lambda *_: None)
