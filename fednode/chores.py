@@ -130,7 +130,8 @@ class Chores:
             case fx.BuildBlock():
                 self._begin(partial(self._build, asked, state), "build block", asked.height)
             case fx.CheckBlock(block=block):
-                # A check that ends after the decision still counts (rules P13 and P28).
+                # Its block may be decided meanwhile, without bodies (rule P13). Found invalid then,
+                # it stops the node (rule P28), until the block after it is decided.
                 last_height = block.header.height + 1
                 self._begin(partial(self._check, block, state), "check block", last_height)
 

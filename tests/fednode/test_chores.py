@@ -31,7 +31,7 @@ from ledger.genesis import chain_id
 from ledger.keys import ED25519, sign, verify
 from ledger.records import VALUE_MAX, BlockKind, Results
 from ledger.state import initial_state
-from tests.support.ledger import contract, keys, update
+from tests.support.ledger import contract, keys, stub_chain, update
 from tests.support.network import HeightWatch
 from tests.support.sender_keys import entered
 
@@ -168,6 +168,31 @@ async def test_a_wrong_body_that_blocking_power_vouched_for_costs_a_view_and_no_
     assert house.fed == []
     text = "height=1 view=0: cannot build a block: expected values within bounds"
     assert ("error", {"text": text}) in house.watch.events
+    await house.close()
+
+
+async def test_a_check_outlasts_the_decision_of_its_block_and_ends_with_that_of_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rules P13 and P28: a block is decided without bodies, and may be found invalid after it."""
+    house = House(tmp_path)
+    made = stub_chain(2)
+
+    async def endless(*arguments: object, kind: BlockKind) -> Results:
+        del arguments, kind
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(house.chores, "_compute", endless)
+    house.chores.begin(fx.CheckBlock(block=made.blocks[0]), made.states[0])
+    checking = house.tasks[-1]
+
+    house.chores.on_commit(made.blocks[0], made.certificates[0], made.states[1])
+    outlasts = not checking.cancelling()
+    house.chores.on_commit(made.blocks[1], made.certificates[1], made.states[2])
+
+    assert outlasts
+    assert checking.cancelling()
     await house.close()
 
 
