@@ -6,12 +6,12 @@ it follows from the same two things; full-node seeds do without all of this.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from ledger import membership, state, validity
 from tests.simulation import aggregate
-from tests.simulation.patching import replaced
+from tests.simulation.patching import all_replaced
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,9 +29,7 @@ SHARED: tuple[Callable[..., object], ...] = (
 @contextmanager
 def shared_results() -> Iterator[None]:
     """Let whoever calls a shared function with the same objects get what it returned before."""
-    with ExitStack() as stack:
-        for function in SHARED:
-            stack.enter_context(replaced(function, remembering(function)))
+    with all_replaced({function: remembering(function) for function in SHARED}):
         yield
 
 

@@ -82,6 +82,8 @@ class World:
         self.healed_at: int | None = None
         self.goal = 0
         self._short: set[int] = set()
+        self._last: State | None = None
+        self._opens = True
         self._folder = folder
         # What is due at each millisecond, in the order in which it was asked for, and a heap of
         # these milliseconds: most events need no place in a heap of their own.
@@ -285,7 +287,9 @@ class World:
     def _is_ended(self) -> bool:
         """Whether the chain is finished and every honest node is there."""
         last = self.checkers.state
-        return not opens(contract_in_force(self.contract, last), last) and all(
+        if last is not self._last:
+            self._last, self._opens = last, opens(contract_in_force(self.contract, last), last)
+        return not self._opens and all(
             self.nodes[member].height == last.height for member in self.honest
         )
 
