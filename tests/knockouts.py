@@ -328,6 +328,27 @@ KNOCKOUTS: Final = (
         if each.rule not in _SHOWN_OTHERWISE and each.tests != transcript_of(each.rule)
     ),
     _ledger(
+        "P15",
+        "inclusion",
+        "    return is_new and has_reporters and not",
+        "    return has_reporters and not",
+        transcript_of("P15"),
+    ),
+    _ledger(
+        "P40",
+        "reputation",
+        "    if absences.bit_count() > ABSENCES_MAX:",
+        "    if absences:",
+        transcript_of("P40"),
+    ),
+    _ledger(
+        "P45",
+        "evidence",
+        "    if earliest <= stated <= height:",
+        "    if True:",
+        transcript_of("P45"),
+    ),
+    _ledger(
         "P51",
         "validity",
         "    expected = 1 if s.state.height else 0\n",

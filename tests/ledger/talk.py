@@ -14,9 +14,10 @@ from ledger.errors import LedgerError
 from ledger.operations import Agreed, ChangeTerms, Operation
 from ledger.proofs import Chain as Proved
 from ledger.proofs import check_update_proof, prove_update
-from ledger.records import Block, BlockHeader
+from ledger.records import Block, BlockHeader, DoubleVote
 from ledger.store import DATABASE_NAME, Ledger
 from tests.ledger.talk_chain import ChainTalk, numbers
+from tests.support.evidence import proof
 from tests.support.fields import with_field
 from tests.support.ledger import STUB_SCHEME, empty_chain
 from tests.support.members import (
@@ -35,6 +36,9 @@ from tests.support.store import append, change_behind_the_triggers, genesis_of
 from tests.support.transcripts import Lines, Options
 
 HELP: Final = """
+blocks N [signing=M,..]     more blocks, signed by these
+accuse M [same|unsigned|twice] [height=N]   a block with evidence: of equal statements, with one
+                                            that was not signed, carried twice
 join NAME, leave M, evict M, rotate M, terms rounds=N   carry an operation that everybody approved
                         [by=M,..] [expiry=N]    who did; the last height that may carry it
 again                   carry the same once more
@@ -69,6 +73,25 @@ class LedgerTalk(ChainTalk):
         self.folder = folder / "state"
         self.last: Agreed | None = None
         self.checkpoint: Checkpoint | None = None
+
+    # --- more blocks ----------------------------------------------------------------------------
+
+    def do_blocks(self, words: list[str], options: Options) -> Lines:
+        for _ in range(int(words[0])):
+            self.made.add(self.made.build(), signing=numbers(options, "signing"))
+        return ()
+
+    def do_accuse(self, words: list[str], options: Options) -> Lines:
+        height = int(options.get("height", self.made.state.height + 1))
+        evidence = proof(self.made, int(words[0]), height=height)
+        assert isinstance(evidence, DoubleVote), "that is what it is unless told"
+        if "same" in words:
+            evidence = replace(evidence, second=evidence.first)
+        if "unsigned" in words:
+            forged = replace(evidence.second, signature=bytes(64))
+            evidence = replace(evidence, second=forged)
+        carried = (evidence, evidence) if "twice" in words else (evidence,)
+        return self.findings(self.made.build(evidence=carried))
 
     # --- members --------------------------------------------------------------------------------
 
