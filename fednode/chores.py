@@ -40,6 +40,7 @@ from ledger.building import Draft, build_block, expected_weights, unchanged_resu
 from ledger.certificates import signers
 from ledger.errors import BlockError, DecodeError, StorageError
 from ledger.keys import Signed, Verified
+from ledger.membership import Standing
 from ledger.records import (
     Block,
     BlockKind,
@@ -57,6 +58,8 @@ logger = logging.getLogger(__name__)
 
 HEIGHTS_AHEAD_MAX = 2
 """Bodies are fetched for the open height and the one after it."""
+HEIGHT_MAX = 2**64 - 1
+"""No work is for a height after this one."""
 HEADERS_PER_TRAINER_MAX = 2
 """Bodies fetched of one trainer for one height: one, and one more if it signs twice."""
 
@@ -101,7 +104,7 @@ class Chores:
     def start(self, feed: Feed, spawn: Spawn, state: State) -> None:
         """Connect to the node that runs now, and fetch the current model if it is not here."""
         self._feed, self._spawn, self._height = feed, spawn, state.height
-        self._model_task = spawn(self._settle_models(state, ()), "fetch models")
+        self._fetch_models(state, ())
         if self._evaluation is not None:
             _ = spawn(self._evaluation.run(feed), "evaluate")
         if self._training is not None:
@@ -129,6 +132,8 @@ class Chores:
                     self._evaluation.ask(asked)
             case fx.BuildBlock():
                 self._begin(partial(self._build, asked, state), "build block", asked.height)
+            case fx.CheckBlock() if self._is_gone(state):
+                return  # it can read no body (rule P90), and decides without them (rule P13)
             case fx.CheckBlock(block=block):
                 # Its block may be decided meanwhile, without bodies (rule P13). Found invalid then,
                 # it stops the node (rule P28), until the block after it is decided.
@@ -151,18 +156,20 @@ class Chores:
     def on_commit(self, block: Block, certificate: QuorumCertificate, state: State) -> None:
         """Drop what the committed height wanted; make sure that its model is here."""
         height = self._height = block.header.height
-        for task in [task for task, last in self._tasks.items() if last <= height]:
+        is_gone = self._is_gone(state)
+        through = HEIGHT_MAX if is_gone else height
+        for task in [task for task, last in self._tasks.items() if last <= through]:
             task.cancel()
-        for key in [key for key in self._holding if key[0] <= height]:
+        for key in [key for key in self._holding if key[0] <= through]:
             del self._holding[key]
         models = (state.model_id, state.best.model_id, *(each.model_id for each in state.judged))
-        self._home.exchange.forget_through(height, keep=models)
+        self._home.exchange.forget_through(through, keep=() if is_gone else models)
         self._results.clear()
         self._kept_bodies.drop_through(height)
         if self._model_task is not None:
             self._model_task.cancel()
         holders = signers(certificate, state.previous_validators)
-        self._model_task = self._spawn(self._settle_models(state, holders), "fetch models")
+        self._fetch_models(state, holders)
         self._home.keeper.prune(block, state)
 
     async def _push(self, update: UpdateHeader) -> None:
@@ -296,6 +303,16 @@ class Chores:
                 if all(self._home.blobs.has(each.body_id) for each in wanted):
                     raise
                 logger.warning("%s", error)
+
+    def _fetch_models(self, state: State, holders: Sequence[int]) -> None:
+        """Fetch what rule P80 wants; who is gone gets no keys for bodies any more (rule P90)."""
+        if not self._is_gone(state):
+            self._model_task = self._spawn(self._settle_models(state, holders), "fetch models")
+
+    def _is_gone(self, state: State) -> bool:
+        """Whether the own member left, was evicted or never admitted in time (rule P81)."""
+        members, own = state.membership.members, self._home.member
+        return own < len(members) and members[own].standing in (Standing.GONE, Standing.LAPSED)
 
     async def _settle_models(self, state: State, holders: Sequence[int]) -> None:
         """Rule P80: the models and optimizer states of current and best are here."""

@@ -29,8 +29,9 @@ from ledger.bodies import body_id, encode_update_body
 from ledger.errors import DecodeError, StorageError
 from ledger.genesis import chain_id
 from ledger.keys import ED25519, sign, verify
+from ledger.membership import Standing
 from ledger.records import VALUE_MAX, BlockKind, Results
-from ledger.state import initial_state
+from ledger.state import State, initial_state
 from tests.support.ledger import contract, keys, stub_chain, update
 from tests.support.network import HeightWatch
 from tests.support.sender_keys import entered
@@ -40,6 +41,13 @@ CHAIN = chain_id(CONTRACT)
 KEYS = keys(4)
 STATE = initial_state(CONTRACT)
 OWN, OTHER, THIRD = 0, 1, 2
+
+
+def standing_so(state: State, standing: Standing) -> State:
+    """A state in which the own member stands otherwise."""
+    members = state.membership.members
+    own = replace(members[OWN], standing=standing)
+    return replace(state, membership=replace(state.membership, members=(own, *members[1:])))
 
 
 class House:
@@ -193,6 +201,36 @@ async def test_a_check_outlasts_the_decision_of_its_block_and_ends_with_that_of_
 
     assert outlasts
     assert checking.cancelling()
+    await house.close()
+
+
+@pytest.mark.parametrize("standing", Standing)
+async def test_who_is_gone_fetches_nothing_any_more_and_everybody_else_does(
+    tmp_path: Path, standing: Standing
+) -> None:
+    """Rules P80, P81, P90: nobody gives it keys for bodies, so it would ask for ever."""
+    house = House(tmp_path)
+    made = stub_chain(2)
+    state = standing_so(made.states[1], standing)
+    ahead = replace(update(CONTRACT, STATE, OTHER, KEYS[OTHER]).statement, height=2)
+    signed = sign(ahead, KEYS[OTHER], signer=OTHER, chain_id=CHAIN)
+    house.chores.hold(verify(signed, KEYS[OTHER].public_key, chain_id=CHAIN, scheme=ED25519), STATE)
+    house.chores.begin(fx.CheckBlock(block=made.blocks[0]), STATE)
+    await asyncio.sleep(0)
+    exchange = house.chores._home.exchange
+    assert ahead.update_id in exchange._wanted
+
+    house.chores.on_commit(made.blocks[0], made.certificates[0], state)
+    house.chores.begin(fx.CheckBlock(block=made.blocks[1]), state)
+    await asyncio.sleep(0)
+    committed = set(exchange._wanted)
+    house.chores.start(house.fed.append, house.spawn, state)
+    await asyncio.sleep(0)
+
+    is_gone = standing in (Standing.GONE, Standing.LAPSED)
+    assert (committed == set()) is is_gone
+    assert (made.states[1].model_id in exchange._wanted) is not is_gone
+    assert all(task.done() or task.cancelling() for task in house.tasks) is is_gone
     await house.close()
 
 
