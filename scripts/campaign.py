@@ -34,7 +34,8 @@ from tests.simulation.slices import (
 ROOT = Path(__file__).resolve().parent.parent
 MINUTES_MAX = 30
 KINDS = ("consensus", "full")
-HEIGHTS = 5
+HEIGHTS = 2
+"""Heights that everybody must decide once healed: what is attacked is the time before."""
 
 
 def main() -> int:
