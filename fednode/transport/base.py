@@ -1,7 +1,8 @@
 """What the node needs from a transport, whatever carries the bytes (Rules P90 to P92).
 
 A transport promises little: a published payload arrives at subscribers zero or more times, in any
-order. Messages are repaired by rebroadcast, bodies by pull. It never promises who sent something.
+order; who published it on BULK may be left out. Messages are repaired by rebroadcast, bodies by
+pull. It never promises who sent something.
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -18,6 +18,7 @@ import aiomqtt
 import paho.mqtt.client as paho
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 from typing_extensions import override
 
 from fednode.transport.errors import BrokerRefusedError, TransportError
@@ -100,8 +101,13 @@ class Connection(aiomqtt.Client):
                 await self.__aexit__(None, None, None)
         await self._give_up()
 
-    async def subscribe_all(self, topics: Sequence[str]) -> None:
+    async def subscribe_all(self, topics: Sequence[str], *, with_own: bool = True) -> None:
         """Subscribe at QoS 1.
+
+        Args:
+            topics: Topics, `+` for any one level.
+            with_own: Whether to receive what this connection publishes, too. Without it MQTT 5
+                brokers send nothing back; under MQTT 3.1.1 they cannot be told.
 
         Raises:
             TransportError: If the broker refuses one of them.
@@ -109,7 +115,11 @@ class Connection(aiomqtt.Client):
         """
         if not topics:
             return
-        answers = await self.subscribe([(topic, 1) for topic in topics])
+        if self.version is aiomqtt.ProtocolVersion.V5:
+            options = SubscribeOptions(qos=1, noLocal=not with_own)
+            answers = await self.subscribe([(topic, options) for topic in topics])
+        else:
+            answers = await self.subscribe([(topic, 1) for topic in topics])
         for topic, answer in zip(topics, answers, strict=True):
             code = answer.value if isinstance(answer, ReasonCode) else answer
             if isinstance(code, int) and code >= _FAILURE_CODE_MIN:

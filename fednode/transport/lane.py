@@ -113,7 +113,7 @@ class MqttLane:
         if connection is not None:
             # A connection that is lost meanwhile is replaced by one that subscribes to them all.
             with contextlib.suppress(aiomqtt.MqttError):
-                await connection.subscribe_all(topics)
+                await self._subscribe(connection, topics)
 
     def publish_or_drop(self, topic: str, payload: bytes, *, retain: bool) -> None:
         """Send now, or drop and count when disconnected or too much is unacknowledged."""
@@ -253,7 +253,7 @@ class MqttLane:
             )
             try:
                 if await self._probe(connection):
-                    await connection.subscribe_all(self._topics)
+                    await self._subscribe(connection, self._topics)
                     return connection
             except aiomqtt.MqttError as error:
                 await connection.close()
@@ -266,6 +266,11 @@ class MqttLane:
                 raise
             await connection.close()
         return None
+
+    async def _subscribe(self, connection: Connection, topics: Sequence[str]) -> None:
+        # Own bodies are here: with MQTT 5 a broker need not send them back.
+        with_own = self._options.lane is not Lane.BULK
+        await connection.subscribe_all(topics, with_own=with_own)
 
     async def _probe(self, connection: Connection) -> bool:
         """Measure the payload limit; return whether the connection outlived it."""

@@ -17,7 +17,7 @@ from tests.fednode.transport.harness import (
 
 CONTROL = f"{ROOT}/control"
 BODIES = f"{ROOT}/bodies"
-ALICE, BOB = bytes([1] * 32), bytes([2] * 32)
+ALICE, BOB, CAROL = (bytes([number] * 32) for number in (1, 2, 3))
 
 
 async def test_a_published_payload_reaches_every_subscriber_and_its_publisher(
@@ -49,14 +49,14 @@ async def test_a_retained_payload_reaches_a_later_subscriber_and_says_so(harness
 
 
 async def test_a_payload_of_exactly_the_limit_comes_through_unchanged(harness: Harness) -> None:
-    async with harness.transport(ALICE) as alice:
-        await alice.subscribe([BODIES], lane=Lane.BULK)
+    async with harness.transport(ALICE) as alice, harness.transport(BOB) as bob:
+        await bob.subscribe([BODIES], lane=Lane.BULK)
         payload = bytes(range(256)) * (alice.payload_bytes_max // 256)
 
         await alice.publish(BODIES, payload, lane=Lane.BULK)
 
         assert len(payload) == 256 * 1024
-        assert (await next_packet(alice.packets())).payload == payload
+        assert (await next_packet(bob.packets())).payload == payload
 
 
 async def test_a_payload_above_the_limit_is_refused_before_it_is_sent(harness: Harness) -> None:
@@ -98,11 +98,11 @@ async def test_a_vote_overtakes_bodies_that_wait(harness: Harness) -> None:
 
 
 async def push_bodies(harness: Harness, *, number: int) -> None:
-    async with harness.transport(BOB) as bob:
-        await bob.subscribe([BODIES], lane=Lane.BULK)
+    async with harness.transport(BOB) as bob, harness.transport(CAROL) as carol:
+        await carol.subscribe([BODIES], lane=Lane.BULK)
         for _ in range(number):
             await bob.publish(BODIES, bytes(bob.payload_bytes_max), lane=Lane.BULK)
-        await next_packets(bob.packets(), number)
+        await next_packets(carol.packets(), number)
 
 
 async def test_a_restarted_broker_is_signalled_on_both_lanes_and_traffic_goes_on(
@@ -120,9 +120,10 @@ async def test_a_restarted_broker_is_signalled_on_both_lanes_and_traffic_goes_on
         harness.start_broker()
         again = [await next_event(events) for _ in Lane]
         await alice.publish(CONTROL, b"vote", lane=Lane.CONTROL)
-        await alice.publish(BODIES, b"body", lane=Lane.BULK)
+        async with harness.transport(BOB) as bob:
+            await bob.publish(BODIES, b"body", lane=Lane.BULK)
 
-        payloads = {each.payload for each in await next_packets(alice.packets(), 2)}
+            payloads = {each.payload for each in await next_packets(alice.packets(), 2)}
         assert {(each.lane, type(each)) for each in lost} == {(lane, Disconnected) for lane in Lane}
         assert set(first) == {Connected(lane=lane, is_reconnect=False) for lane in Lane}
         assert set(again) == {Connected(lane=lane, is_reconnect=True) for lane in Lane}

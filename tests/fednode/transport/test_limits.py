@@ -51,13 +51,16 @@ async def test_a_payload_of_the_found_limit_comes_through_a_limited_broker(
 ) -> None:
     with Mosquitto(mosquitto_binary, tmp_path, options=[f"{option} {MIB}"]) as broker:
         settings = BrokerSettings(url=broker.url, payload_bytes_wish=3 * MIB)
-        async with MqttTransport(settings, member=bytes(32), topic_root=ROOT) as node:
-            await node.subscribe([f"{ROOT}/bodies"], lane=Lane.BULK)
+        async with (
+            MqttTransport(settings, member=bytes(32), topic_root=ROOT) as node,
+            MqttTransport(settings, member=bytes(32), topic_root=ROOT) as other,
+        ):
+            await other.subscribe([f"{ROOT}/bodies"], lane=Lane.BULK)
             payload = secrets.token_bytes(node.payload_bytes_max)
 
             await node.publish(f"{ROOT}/bodies", payload, lane=Lane.BULK)
 
-            assert (await next_packet(node.packets())).payload == payload
+            assert (await next_packet(other.packets())).payload == payload
             assert MIB // 2 < node.payload_bytes_max < MIB
 
 
@@ -100,3 +103,24 @@ async def test_a_user_without_access_rights_is_told_what_to_allow(
         with pytest.raises(TransportError, match=r"read and write fednode/# in the broker's acc"):
             async with node:
                 pass
+
+
+async def test_own_bodies_do_not_come_back_from_a_broker_that_speaks_mqtt_5(
+    mosquitto_binary: Path, tmp_path: Path
+) -> None:
+    topic = f"{ROOT}/bodies"
+    with Mosquitto(mosquitto_binary, tmp_path) as broker:
+        settings = BrokerSettings(url=broker.url)
+        async with (
+            MqttTransport(settings, member=bytes(32), topic_root=ROOT) as node,
+            MqttTransport(settings, member=bytes(32), topic_root=ROOT) as other,
+        ):
+            for each in (node, other):
+                await each.subscribe([topic], lane=Lane.BULK)
+
+            await node.publish(topic, b"own", lane=Lane.BULK)
+            received = [(await next_packet(other.packets())).payload]
+            await other.publish(topic, b"of another", lane=Lane.BULK)
+            received.append((await next_packet(node.packets())).payload)
+
+    assert received == [b"own", b"of another"]
