@@ -9,10 +9,12 @@ from fednode.config import NodeConfig
 from fednode.errors import ConfigError
 from fednode.founding.card_files import read_card
 from fednode.founding.cards import Hexadecimal, RoleName
+from fednode.founding.members import millionths_held
 from fednode.learning.preprocessing import preprocess
 from fednode.learning.site_data import load_site
 from ledger.genesis import Contract, Role, chain_id
 from ledger.keys import ED25519, SecretKey
+from ledger.metrics import METRIC_SCALE
 from ledger.operations import NO_SIGNATURE, Join, possession_bytes, with_possession
 
 CARD_BYTES_MAX: Final = 1 << 16
@@ -68,13 +70,11 @@ def make_join_card(
         is_validator: Whether it is to vote.
 
     Raises:
-        ConfigError: If it would neither train nor vote, or its label is not the network's.
+        ConfigError: If it would neither train nor vote, its label is not the network's, or it holds
+            rows out otherwise than the network.
         DataError: If its rows cannot be read, or lack a feature of the contract.
     """
-    roles: tuple[RoleName, ...] = ("trainer",) if config.data is not None else ()
-    roles = (*roles, "validator") if is_validator else roles
-    if not roles:
-        raise ConfigError("expected a role, got none; give it data, or let it be a validator")
+    roles = _roles(config, contract, is_validator=is_validator)
     join = Join(
         public_key=key.public_key,
         name=config.node.name,
@@ -93,6 +93,30 @@ def make_join_card(
         expiry=join.expiry,
         possession=with_possession(join, key, chain).possession.hex(),
     )
+
+
+def _roles(config: NodeConfig, contract: Contract, *, is_validator: bool) -> tuple[RoleName, ...]:
+    roles: tuple[RoleName, ...] = ("trainer",) if config.data is not None else ()
+    roles = (*roles, "validator") if is_validator else roles
+    if not roles:
+        raise ConfigError("expected a role, got none; give it data, or let it be a validator")
+    held = 0 if config.data is None else millionths_held(config.data)
+    if not held:
+        return roles
+    agreed = contract.feedback.hold_out
+    if held != agreed:
+        expected = f"a share of {agreed / METRIC_SCALE} held out to judge models, or none"
+        expected = expected if agreed else "no rows held out, as this network judges no models"
+        raise ConfigError(
+            f"expected {expected}, got {held / METRIC_SCALE}; "
+            "correct data.hold_out_fraction in node.toml"
+        )
+    if not is_validator:
+        raise ConfigError(
+            "expected a validator, because it holds rows out to judge models, got a trainer only; "
+            "let it vote, or hold out nothing (data.hold_out_fraction = 0)"
+        )
+    return (*roles, "hold_out")
 
 
 def _samples(config: NodeConfig, contract: Contract) -> int:

@@ -24,7 +24,8 @@ def card(
 ) -> None:
     """Make the card by which a newcomer asks a member to take it in.
 
-    Needs the folder of 'fednode init' and the network's genesis file in it.
+    Needs the folder of 'fednode init' and the network's genesis file in it. With rows held out
+    ('fednode init --hold-out', the share of the network) it asks to judge models on them too.
 
     Example: fednode member card --config west/node.toml --height 120
     """
@@ -47,7 +48,7 @@ def card(
         [
             ("join card", f"{path} (public: bring it to the member that sponsors you)"),
             ("network", contract.name),
-            ("roles", ", ".join(made.roles)),
+            ("roles", ", ".join(each.replace("_", "-") for each in made.roles)),
             ("samples", made.samples),
             ("public key", made.public_key),
             ("valid until", f"height {made.expiry}"),

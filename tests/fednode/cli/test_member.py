@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 
-from fednode.changes.join_card import load_join_card
+from fednode.changes.join_card import load_join_card, make_join_card
 from fednode.changes.kept import load_operations, save_operations
 from fednode.changes.mailbox import Approve, Mailbox, Offer
 from fednode.changes.next_key import load_next_key, promote_next_key
-from fednode.config import NodeConfig, write_config
+from fednode.config import DataSection, NodeConfig, write_config
 from fednode.errors import ConfigError
+from fednode.founding.card_files import write_card
+from fednode.founding.contracts import ContractOptions, make_contract
 from fednode.founding.keys import load_key_file
+from fednode.founding.members import create_member, make_card
 from fednode.founding.membership import open_membership
-from ledger.genesis import chain_id
+from ledger.genesis import Contract, Role, chain_id
 from ledger.keys import sign
 from ledger.operations import (
     Agreed,
@@ -28,7 +31,14 @@ from ledger.operations import (
 )
 from ledger.store import Ledger
 from tests.fednode.cli.support import invoke
-from tests.fednode.founding.support import Network, found, key_of, make_members
+from tests.fednode.founding.support import (
+    BROKER,
+    Network,
+    found,
+    key_of,
+    make_members,
+    write_rows,
+)
 
 NAMES = ("a", "b", "c", "d")
 
@@ -145,6 +155,53 @@ def test_a_join_card_becomes_the_order_of_its_sponsor(network: Network, tmp_path
         load_join_card(tmp_path / "changed.join", chain_id(network.contract))
     with pytest.raises(ConfigError, match="expected a card for chain"):
         load_join_card(card, bytes(32))
+
+
+def judged(folder: Path, share: float, own_share: float) -> tuple[NodeConfig, Contract]:
+    """The settings of a newcomer, and a contract in which members hold rows out."""
+
+    def rows(name: str, held: float) -> DataSection:
+        section = write_rows(folder / f"{name}.csv", rows=20)
+        return section.model_copy(update={"hold_out_fraction": held})
+
+    cards = [make_card(name, rows(name, share), key_of(name)) for name in NAMES]
+    west = create_member(
+        folder / "west", name="west", broker=BROKER, data=rows("west", own_share), seed=bytes(32)
+    )
+    return west.config, make_contract(cards, ContractOptions(name="test"))
+
+
+def test_a_newcomer_that_holds_rows_out_asks_to_judge_models(tmp_path: Path) -> None:
+    """Rules P16, P81: of the samples that it trains on the rows held out are none."""
+    config, contract = judged(tmp_path, 0.2, 0.2)
+    key = load_key_file(config.node.key_file)
+
+    card = make_join_card(config, key.signing, contract, height=7, is_validator=True)
+
+    assert card.roles == ("trainer", "validator", "hold_out")
+    assert card.samples == 16
+    assert card.operation().roles == Role.TRAINER | Role.VALIDATOR | Role.HOLD_OUT
+    path = tmp_path / "west.join"
+    write_card(path, card)
+    assert load_join_card(path, chain_id(contract)) == card
+
+
+@pytest.mark.parametrize(
+    ("share", "own_share", "is_validator", "message"),
+    [
+        (0.2, 0.1, True, "expected a share of 0.2 held out to judge models, or none, got 0.1"),
+        (0.0, 0.1, True, "expected no rows held out, as this network judges no models, got 0.1"),
+        (0.2, 0.2, False, "expected a validator, because it holds rows out"),
+    ],
+)
+def test_a_newcomer_holds_out_what_the_network_does_and_votes_or_nothing(
+    tmp_path: Path, share: float, own_share: float, message: str, *, is_validator: bool
+) -> None:
+    config, contract = judged(tmp_path, share, own_share)
+    key = load_key_file(config.node.key_file)
+
+    with pytest.raises(ConfigError, match=message):
+        make_join_card(config, key.signing, contract, height=7, is_validator=is_validator)
 
 
 @pytest.mark.parametrize(
