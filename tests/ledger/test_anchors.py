@@ -7,6 +7,8 @@ import pytest
 
 from ledger.anchors import Anchor, CertifiedHeader, check_anchor, make_anchor
 from ledger.certificates import make_certificate
+from ledger.encoding import decode, encode, pack
+from ledger.errors import DecodeError
 from ledger.genesis import Role
 from ledger.keys import SecretKey, sign
 from ledger.merkle import EMPTY_RANGE, ProofError, root
@@ -259,3 +261,18 @@ def test_no_forged_power_helps_those_that_are_a_third(made: Chain) -> None:
     for members in ((0,), (3,), (0, 3), (1, 2)):
         with pytest.raises(ProofError, match="signed by no quorum"):
             check_anchor(made.contract, with_forged(anchor_of(made), members))
+
+
+@pytest.mark.parametrize("count", [-1, 1])
+def test_a_step_has_one_key_for_each_validator(count: int) -> None:
+    """Rules P2, P55: keys are matched to validators by their order alone."""
+    step = anchor_of(stub_chain(2)).steps[-1]
+    forged = (step.public_keys * 2)[: len(step.public_keys) + count]
+
+    with pytest.raises(DecodeError, match=f"expected 4 keys of validators, got {4 + count}"):
+        decode(CertifiedHeader, encode(step).replace(*packed_keys(step, forged)))
+
+
+def packed_keys(step: CertifiedHeader, forged: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """The canonical bytes of a step's keys and of others."""
+    return pack(tuple(step.public_keys)), pack(tuple(forged))

@@ -266,3 +266,18 @@ def libraries() -> list[Path]:
     found = [importlib.util.find_spec(name) for name in ("msgpack", "nacl", "_cffi_backend")]
     origins = [Path(str(spec.origin)) for spec in found if spec is not None]
     return [path.parent if path.name == "__init__.py" else path for path in origins]
+
+
+def test_an_empty_export_is_a_finding_and_no_ledger_without_blocks(
+    made: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rule P54: a file that lost everything must not hold."""
+    arguments = write_files(tmp_path, made)
+    Path(arguments[1]).write_bytes(b"")
+
+    code = main(arguments)
+
+    said = capsys.readouterr().out
+    assert code == EXIT_FINDINGS
+    assert "blocks    none\n" in said
+    assert "height 0 field export rule P54: the file is empty\n" in said

@@ -8,6 +8,7 @@ import pytest
 
 from ledger.anchors import check_anchor, make_anchor
 from ledger.checkpoint import (
+    CHECKPOINT_BYTES_MAX,
     SIGNATURES_MAX,
     Checkpoint,
     check_checkpoint,
@@ -205,3 +206,9 @@ def test_a_lone_base64_form_counts(made: Chain) -> None:
 
     with pytest.raises(DecodeError, match="not the one base64 form"):
         decode_checkpoint(good.replace(top, twin).encode())
+
+
+def test_a_file_that_is_too_large_for_a_checkpoint_is_not_read() -> None:
+    """Rules P2, P55."""
+    with pytest.raises(DecodeError, match="expected at most 16777216 bytes, got 16777217"):
+        decode_checkpoint(bytes(CHECKPOINT_BYTES_MAX + 1))

@@ -129,3 +129,25 @@ def test_the_command_audits_both_chains_or_says_that_it_did_not(
 
     assert main([*own, *swapped]) == EXIT_FINDINGS
     assert "was not checked" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("spoiled", ["old.genesis", "old.export"])
+def test_a_file_of_the_earlier_chain_that_cannot_be_read_is_a_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], spoiled: str
+) -> None:
+    """Rule P2: never a traceback."""
+    old, new = earlier(), chain(1, of=following())
+    for name, made in (("old", old), ("new", new)):
+        founded = genesis(made.contract, keys(len(made.contract.members)))
+        (tmp_path / f"{name}.genesis").write_bytes(encode(founded))
+        export = Forgery(blocks=tuple(made.blocks), certificate=made.certificate).export
+        (tmp_path / f"{name}.export").write_bytes(export)
+    (tmp_path / spoiled).write_bytes(b"neither of the two")
+    arguments = ["verify", str(tmp_path / "new.export"), "--genesis", str(tmp_path / "new.genesis")]
+    arguments += ["--continues", str(tmp_path / "old.export")]
+    arguments += ["--continues-genesis", str(tmp_path / "old.genesis")]
+
+    code = main(arguments)
+
+    assert code == EXIT_FINDINGS
+    assert "height 0 field continues rule P2: " in capsys.readouterr().out

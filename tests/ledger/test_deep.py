@@ -22,6 +22,7 @@ from ledger.keys import sign
 from ledger.records import BlockKind, Evidence, Flag, Results, UpdateHeader
 from ledger.state import State
 from tests.support.evidence import proof
+from tests.support.feedback import add_judged, judging_network
 from tests.support.ledger import (
     STUB_SCHEME,
     Chain,
@@ -251,3 +252,27 @@ def test_heights_are_drawn_together() -> None:
     assert heights_text(()) == ""
     assert heights_text((4,)) == "4"
     assert heights_text((1, 2, 4, 6, 7, 8)) == "1-2, 4, 6-8"
+
+
+def test_after_a_return_to_the_best_model_the_next_rounds_are_recomputed_from_it() -> None:
+    """Rules P16, P54: the base is no longer the last block's model."""
+    made = judging_network()
+    while not made.state.returns:
+        add_judged(made, dict.fromkeys(range(4), -(10**9)))
+    made.add(made.build())
+    asked: list[bytes] = []
+
+    def body(wanted: bytes) -> bytes:
+        asked.append(wanted)
+        return wanted
+
+    def claimed(state: State, _weighted: Weighted, base: bytes, _: object) -> tuple[Results, bytes]:
+        results = made.blocks[state.height].header.results
+        assert base == state.model_id
+        return results, results.model_id
+
+    outcome = recompute_all(made.contract, made.blocks, body, claimed)
+
+    assert outcome.recomputed == tuple(range(1, len(made.blocks) + 1))
+    initial = made.contract.model.initial_model_id
+    assert asked.count(initial) == 2

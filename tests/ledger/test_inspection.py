@@ -11,14 +11,17 @@ from ledger.inspection import (
     block_view,
     chain_views,
     contributions_view,
+    feedback_view,
     network_view,
     state_view,
     votes_view,
 )
+from ledger.operations import contract_hash
 from ledger.records import block_id
 from ledger.reputation import SCALE
 from ledger.state import initial_state
 from tests.support.evidence import proof
+from tests.support.feedback import add_judged, judging_network
 from tests.support.ledger import (
     Chain,
     contract,
@@ -29,6 +32,7 @@ from tests.support.ledger import (
     update,
     with_roles,
 )
+from tests.support.members import carry, change, evict, join, leave, new_key, rotate
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +204,65 @@ def test_members_that_nobody_knows_are_shown_as_unknown(made: Chain) -> None:
     shown = block_view(made.contract, made.states[0], block, None)
 
     assert shown["proposer"] == {"number": 77, "name": "unknown"}
+
+
+def test_an_operation_is_shown_with_what_it_changes_and_who_approved_it() -> None:
+    """Rule P81."""
+    grown = stub_chain(1, n=5)
+    key = new_key("next", grown.keys[0])
+    newcomer = join(grown, "newcomer")
+    terms = change(grown, lambda old: replace(old, training_rounds=9))
+    made = (newcomer, rotate(grown, 1, key), leave(grown, 2), evict(grown, 3))
+    carry(grown, *made)
+    carry(grown, terms := replace(terms, contract_hash=contract_hash(grown.in_force)))
+
+    *_, several, last = views(grown)
+
+    assert isinstance(several["operations"], list)
+    shown = {each["operation"]: each for each in several["operations"] if isinstance(each, dict)}
+    assert shown["JOIN"]["name"] == "newcomer"
+    assert shown["JOIN"]["public_key"] == newcomer.public_key.hex()
+    assert shown["ROTATE"]["number"] == 1
+    assert shown["ROTATE"]["public_key"] == key.public_key.hex()
+    assert (shown["LEAVE"]["number"], shown["EVICT"]["number"]) == (2, 3)
+    assert shown["LEAVE"]["approved_by"] == [{"number": 2, "name": "hospital-2"}]
+    assert isinstance(last["operations"], list)
+    (changed,) = last["operations"]
+    assert isinstance(changed, dict)
+    assert changed["contract_hash"] == terms.contract_hash.hex()
+
+
+def test_feedback_shows_the_median_of_a_model_by_power_and_the_best_model() -> None:
+    """Rule P16: medians are for people only."""
+    judging = judging_network()
+    add_judged(judging, {0: 5, 1: 7, 2: 9})
+
+    shown = feedback_view(judging.contract, judging.blocks, 1)
+    metrics = views(judging)[1]["metrics"]
+    initial = feedback_view(judging.contract, judging.blocks, 0)
+
+    assert shown["best_height"] == 1
+    assert shown["returns"] == 0
+    judged = {"height": 1, "figures": 3, "median": 7, "best_median": 0}
+    named = {"model_id": judging.blocks[0].header.results.model_id.hex()}
+    assert shown["judged"] == {**judged, **named}
+    assert initial["judged"] == {}
+    assert isinstance(metrics, list)
+    assert metrics[1] == {
+        "number": 1,
+        "name": "hospital-1",
+        "height": 1,
+        "value": 7,
+        "best_value": 0,
+    }
+
+
+def test_a_model_of_which_nobody_has_said_anything_has_no_median() -> None:
+    """Rule P16."""
+    judging = judging_network()
+
+    shown = feedback_view(judging.contract, judging.blocks, 1)["judged"]
+
+    assert isinstance(shown, dict)
+    assert shown["figures"] == 0
+    assert "median" not in shown

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from ledger.changes import apply_operation, next_place, operation_problem
 from ledger.encoding import decode, encode
 from ledger.genesis import Role
 from ledger.inclusion import disqualification
-from ledger.membership import Standing
+from ledger.kinds import MEMBERS_MAX
+from ledger.membership import RETIRED_MAX, RetiredKey, Standing
 from ledger.operations import (
     Operation,
     operation_id,
@@ -18,8 +20,10 @@ from ledger.reputation import SCALE, Scores, first_scores
 from ledger.state import State, apply
 from tests.support.evidence import proof
 from tests.support.ledger import (
+    STUB_SCHEME,
     Chain,
     contract,
+    digest,
     stub_chain,
     update,
     with_roles,
@@ -318,3 +322,34 @@ def test_approvals_of_who_is_out_do_not_count(power: str) -> None:
     block = carrying(made, [agreed(made, evict(made, 1), by=range(7))])
 
     assert "member 6 is no validator of this height" in problems(made, block)
+
+
+def test_a_chain_has_only_so_many_member_numbers() -> None:
+    """A number is two bytes in a bitmap of at most so many bits: a JOIN beyond it is void."""
+    made = grown()
+    members = made.state.membership.members
+    full = replace(made.state.membership, members=(members * MEMBERS_MAX)[:MEMBERS_MAX])
+    place = next_place(made.contract, replace(made.state, membership=full), ())
+    operation = join(made, "new")
+
+    after = apply_operation(place, operation)
+
+    problem = operation_problem(place, operation, scheme=STUB_SCHEME)
+    assert problem == "expected at most 256 member numbers on one chain"
+    assert after.membership.members == full.members
+
+
+def test_a_chain_has_only_so_many_rotations() -> None:
+    """The keys of the past stay in the state, because late statements were signed with them."""
+    made = grown()
+    old = RetiredKey(member=1, public_key=digest("old"), last_height=1)
+    full = replace(made.state.membership, retired=(old,) * RETIRED_MAX)
+    place = next_place(made.contract, replace(made.state, membership=full), ())
+    operation = rotate(made, 1, new_key("next", made.keys[0]))
+
+    after = apply_operation(place, operation)
+
+    problem = operation_problem(place, operation, scheme=STUB_SCHEME)
+    assert problem == f"expected at most {RETIRED_MAX} rotations of keys on one chain"
+    assert after.membership.members == full.members
+    assert after.membership.retired == full.retired

@@ -6,6 +6,7 @@ from ledger.building import Draft, build_block
 from ledger.genesis import Role
 from ledger.operations import (
     EXPIRY_AHEAD_MAX,
+    OPERATIONS_MAX,
     Agreed,
 )
 from ledger.proposable import proposable_operations, proposable_readies
@@ -94,3 +95,13 @@ def test_a_draft_makes_the_block_with_operations_in_their_order() -> None:
 
     assert build_block(made.contract, made.state, draft) == expected
     assert problems(made, expected) == []
+
+
+def test_a_proposer_carries_no_more_operations_than_a_block_may_have() -> None:
+    made = grown(7)
+    waiting = [agreed(made, join(made, f"hospital {each}")) for each in range(OPERATIONS_MAX + 1)]
+
+    chosen = proposable_operations(made.contract, made.state, waiting, scheme=STUB_SCHEME)
+
+    assert len(chosen) == OPERATIONS_MAX
+    assert problems(made, carrying(made, chosen)) == []

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ledger.database import STATES_KEPT
+from ledger.encoding import encode
 from ledger.errors import StorageError
 from ledger.keys import Signed, sign
 from ledger.records import FRESH, Block, Proposal, block_id
@@ -252,3 +253,15 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
         pytest.raises(StorageError, match="readonly database; check the permissions"),
     ):
         reader.save_record(b"record")
+
+
+def test_blocks_and_certificates_are_passed_on_as_they_were_stored(tmp_path: Path) -> None:
+    """Rule P80: the certificate is the one by which this node decided."""
+    chain = stub_chain(2)
+    with filled(tmp_path, chain) as ledger:
+        found = [(ledger.encoded_block(each), ledger.encoded_certificate(each)) for each in (1, 2)]
+
+    assert found == [
+        (encode(block), encode(certificate))
+        for block, certificate in zip(chain.blocks, chain.certificates, strict=True)
+    ]

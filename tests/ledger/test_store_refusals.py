@@ -2,10 +2,12 @@
 
 import re
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ledger.database import storage_errors
 from ledger.errors import StorageError
 from ledger.store import DATABASE_NAME, Ledger
 from tests.support.ledger import stub_chain
@@ -162,3 +164,73 @@ def test_a_full_disk_is_reported_and_loses_nothing(tmp_path: Path) -> None:
     with Ledger.open(tmp_path) as ledger:
         assert (ledger.head, ledger.state) == (appended, chain.states[appended])
         append(ledger, chain, appended + 1)
+
+
+def test_an_entry_that_is_whole_but_of_another_kind_is_reported_with_what_to_do(
+    tmp_path: Path,
+) -> None:
+    """Its digest is right, so that only reading it shows what it is."""
+    filled(tmp_path, stub_chain(2)).close()
+    change_behind_the_triggers(
+        tmp_path,
+        "UPDATE entries SET (digest, data) = (SELECT digest, data FROM entries"
+        " WHERE kind = 'certificate' AND number = 2) WHERE kind = 'block' AND number = 2",
+    )
+
+    with (
+        Ledger.open(tmp_path) as ledger,
+        pytest.raises(StorageError, match=r"the ledger is damaged: .*; move the file away"),
+    ):
+        ledger.block_at(2)
+
+
+def test_a_write_that_the_database_took_back_itself_is_reported_and_the_last(
+    tmp_path: Path,
+) -> None:
+    """SQLite ends a transaction on its own after some failures of a disk."""
+    with filled(tmp_path, stub_chain(1)) as ledger:
+
+        def fail() -> None:
+            with ledger._transaction() as connection:
+                connection.execute("ROLLBACK")
+                raise sqlite3.OperationalError("disk I/O error")
+
+        with pytest.raises(StorageError, match="the database failed: disk I/O error"):
+            fail()
+        with pytest.raises(StorageError, match="an earlier write failed; restart"):
+            ledger.save_record(b"record")
+
+
+def test_a_ledger_that_another_process_writes_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "some.db"
+    first, second = (sqlite3.connect(path, isolation_level=None, timeout=0) for _ in range(2))
+    first.execute("BEGIN EXCLUSIVE")
+
+    with pytest.raises(StorageError, match=r"some\.db: in use by another process; stop that one"):
+        with_errors(path, lambda: second.execute("BEGIN EXCLUSIVE"))
+
+    first.close()
+    second.close()
+
+
+def test_a_database_that_may_not_be_written_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "some.db"
+    sqlite3.connect(path).close()
+    reader = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+
+    with pytest.raises(StorageError, match="check the permissions of file and folder"):
+        with_errors(path, lambda: reader.execute("CREATE TABLE one (two)"))
+
+    reader.close()
+
+
+def test_a_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(StorageError, match="file: Not a directory"):
+        with_errors(tmp_path / "file", lambda: list((tmp_path / "file").iterdir()))
+
+
+def with_errors(path: Path, work: Callable[[], object]) -> None:
+    with storage_errors(path):
+        work()
