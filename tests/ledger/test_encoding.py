@@ -31,6 +31,7 @@ from ledger.errors import DecodeError
 from ledger.genesis import Contract, Genesis
 from ledger.keys import Signed
 from ledger.powers import ValidatorSet
+from ledger.record_codec import record_codec
 from ledger.records import Block, HaveList, QuorumCertificate, UpdateHeader, Vote
 from ledger.state import State
 from tests.support.ledger import chain, commits, contract, genesis, keys
@@ -323,3 +324,15 @@ def test_a_domain_tag_has_sixteen_bytes() -> None:
 def test_a_type_without_a_canonical_form_is_our_own_mistake(hint: object) -> None:
     with pytest.raises(TypeError, match="no canonical encoding"):
         codec_of(hint)
+
+
+def test_the_codec_of_a_field_has_the_last_word_on_what_a_guard_lets_by() -> None:
+    """Rule P2: the generated reader is quicker, and never stricter or laxer."""
+    narrow = replace(codec_of(U8), guard="{v} == 7")
+    codec = record_codec(Inner, {"number": narrow}, None)
+
+    read = [codec.from_value((number,), "inner") for number in (7, 9)]
+
+    assert read == [Inner(number=7), Inner(number=9)]
+    with pytest.raises(DecodeError, match=r"inner\.number: expected an integer from 0 to 255"):
+        codec.from_value((256,), "inner")
