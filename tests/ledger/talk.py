@@ -11,7 +11,7 @@ from ledger.anchors import check_anchor, make_anchor
 from ledger.audit import audit
 from ledger.checkpoint import Checkpoint, check_checkpoint, checkpoint_findings, make_checkpoint
 from ledger.errors import LedgerError
-from ledger.operations import Agreed, ChangeTerms, Operation
+from ledger.operations import Agreed, ChangeTerms, Join, Operation, with_possession
 from ledger.proofs import Chain as Proved
 from ledger.proofs import check_update_proof, prove_update
 from ledger.records import Block, BlockHeader, DoubleVote
@@ -139,6 +139,9 @@ class LedgerTalk(ChainTalk):
         """Carry an operation in the next block if that is valid."""
         if "expiry" in options:
             operation = replace(operation, expiry=int(options["expiry"]))
+            if isinstance(operation, Join):
+                key = new_key(operation.name, self.made.keys[0])
+                operation = with_possession(operation, key, self.made.state.chain_id)
         self.last = agreed(self.made, operation, numbers(options, "by"))
         return self.carried(carrying(self.made, (self.last,)))
 
