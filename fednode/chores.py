@@ -173,7 +173,8 @@ class Chores:
         self._home.keeper.prune(block, state)
 
     async def _push(self, update: UpdateHeader) -> None:
-        if await self._home.sender.push(update.update_id):
+        body = update.update_id
+        if await self._home.sender.push(body, self._kept_bodies.of((body,)).get(body)):
             self._home.journal.pushed(update.height, update.update_id)
 
     async def _hold(self, update: Verified[UpdateHeader]) -> None:
@@ -193,8 +194,7 @@ class Chores:
         """Return the body of an announced update once it is durable here and found right (P10)."""
         home, contract = self._home, self._home.roster.contract
         wanted = self._wanted_update(header, (), is_pushed=True)
-        arrived = await home.exchange.hold(wanted)
-        if arrived is not None:
+        if (arrived := await home.exchange.hold(wanted)) is not None:
             await asyncio.to_thread(check_update_body, contract, header, arrived)
             return arrived
         read = partial(asyncio.to_thread, load_update, contract, header, home.blobs)

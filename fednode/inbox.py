@@ -3,7 +3,6 @@
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final, TypeAlias
 
 from consensus.effects import Input
@@ -12,7 +11,7 @@ from fednode.roster import Roster
 from fednode.transport.base import PAYLOAD_BYTES_WISH
 from fednode.wire.channels import Channel, SenderBox
 from fednode.wire.counters import Counters
-from fednode.wire.envelope import Keyring, Opened, open_envelope
+from fednode.wire.envelope import Keyring, Opened, mark_of, open_envelope
 from fednode.wire.messages import (
     ChannelMessage,
     PullRequestMessage,
@@ -29,7 +28,7 @@ from ledger.membership import Standing
 logger = logging.getLogger(__name__)
 
 SEEN_MAX: Final = 16_384
-"""Digests of received payloads that are remembered, newest last."""
+"""Marks of opened envelopes that are remembered, newest last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +85,9 @@ class MessageInbox:
             error = DecodeError(f"expected {PAYLOAD_BYTES_WISH} bytes at most, got {len(payload)}")
             self._drop("payload_bytes", error)
             return None
-        if self._is_replayed(payload):
+        mark = mark_of(payload)
+        if mark in self._seen:
+            self._seen.move_to_end(mark)
             self._counters.add("replayed")
             return None
         try:
@@ -94,25 +95,22 @@ class MessageInbox:
         except DecodeError as error:
             self._drop("envelope", error)
             return None
+        self._remember(mark)
         try:
             return self._read(opened)
         except (DecodeError, SignatureError, CertificateError) as error:
             self._drop(type(error).__name__, error)
             return None
 
-    def _is_replayed(self, payload: bytes) -> bool:
-        """Whether these very bytes came before (rule P91).
+    def _remember(self, mark: bytes) -> None:
+        """Remember an envelope that opened, so that it is not read again (rule P91).
 
-        What a member says again is sealed under a fresh nonce, so only a broker repeats bytes.
+        What a member says again is sealed under a fresh nonce, so only a broker repeats bytes. What
+        does not open is not remembered: a forged copy that comes first keeps nothing out.
         """
-        digest = sha256(payload).digest()
-        if digest in self._seen:
-            self._seen.move_to_end(digest)
-            return True
-        self._seen[digest] = None
+        self._seen[mark] = None
         if len(self._seen) > SEEN_MAX:
             self._seen.popitem(last=False)
-        return False
 
     def _read(self, opened: Opened) -> Arrival | None:
         if is_inner_envelope(opened.plaintext):

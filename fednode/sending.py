@@ -47,9 +47,15 @@ class BodySender:
         self._answerer = PullAnswerer(own_member=line.own, limits=AnswerLimits(), counters=counters)
         self._requests: dict[int, deque[PullRequest]] = {}
 
-    async def push(self, body: bytes) -> bool:
-        """Publish the packets of an own body once; return whether all of them were handed over."""
-        content = await self._read(body)
+    async def push(self, body: bytes, content: bytes | memoryview | None = None) -> bool:
+        """Publish the packets of an own body once; return whether all of them were handed over.
+
+        Args:
+            body: Its id.
+            content: Its bytes, where they are still in memory; else they are read from the disk.
+        """
+        if content is None:
+            content = await self._read(body)
         if content is None:
             return False
         leaves = await asyncio.to_thread(leaf_hashes, content)

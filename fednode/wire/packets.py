@@ -115,7 +115,7 @@ def leaves_in(size_bytes: int) -> int:
     return -(-size_bytes // LEAF_BYTES)
 
 
-def leaf_hashes(body: bytes) -> bytes:
+def leaf_hashes(body: bytes | memoryview) -> bytes:
     """Return the hashes of all leaves of a body, one after the other (1 ms per megabyte)."""
     view = memoryview(body)
     starts = range(0, len(view), LEAF_BYTES)
@@ -176,7 +176,7 @@ def packet_granules(payload_bytes_max: int) -> int:
 
 
 def cut(
-    body: bytes,
+    body: bytes | memoryview,
     body_id: bytes,
     *,
     granules: int,
@@ -203,7 +203,7 @@ def cut(
         first, stop = each.first, min(each.first + each.count, last)
         while first < stop:
             end = min(_packet_end(first, granules), stop)
-            data = body[first * GRANULE_BYTES : end * GRANULE_BYTES]
+            data = bytes(body[first * GRANULE_BYTES : end * GRANULE_BYTES])
             yield BodyPacket(body_id=body_id, total_bytes=len(body), first=first, data=data)
             first = end
 

@@ -81,12 +81,12 @@ class NodeStage:
         sender = self._parts.sender
         push, answer = sender.push, sender.answer
 
-        async def push_some(body: bytes) -> bool:
+        async def push_some(body: bytes, content: bytes | memoryview | None = None) -> bool:
             # One push is for all: it stays away if anybody is not to have the body.
             others = [each for each in range(self.members) if each != self.number]
             if is_acting() and not all(actor.gives_body(each, body) for each in others):
                 return True
-            return await push(body)
+            return await push(body, content)
 
         def answer_some(request: Verified[PullRequest], spawn: object) -> None:
             if not is_acting() or actor.gives_body(request.signer, request.statement.body_id):

@@ -13,7 +13,7 @@ from fednode.inbox import ArrivedPacket, KeyNews, MessageInbox
 from fednode.roster import Roster
 from fednode.transport.base import PAYLOAD_BYTES_WISH
 from fednode.wire.counters import Counters
-from fednode.wire.envelope import Keyring, NetworkKey, seal
+from fednode.wire.envelope import HEADER_BYTES, NONCE_BYTES, Keyring, NetworkKey, seal
 from fednode.wire.messages import DECODABLE, ChannelMessage, SenderMessage, encode_plaintext
 from fednode.wire.packets import BodyPacket, encode_packet
 from ledger.genesis import chain_id
@@ -87,7 +87,7 @@ def test_what_cannot_be_believed_is_counted_and_dropped(payload: bytes, reason: 
 
 
 def test_bytes_that_a_broker_replays_are_not_read_again_but_what_a_member_repeats_is() -> None:
-    """Rule P91: handlers are idempotent, and duplicates are found by hash."""
+    """Rule P91: handlers are idempotent, and duplicates are found by nonce and tag."""
     inbox, counters = make_inbox()
     payload = sealed(signed_vote())
 
@@ -98,6 +98,30 @@ def test_bytes_that_a_broker_replays_are_not_read_again_but_what_a_member_repeat
     assert replayed is None
     assert repeated is not None
     assert counters.all() == (("replayed", 1),)
+
+
+@pytest.mark.parametrize(
+    ("changed", "counted"),
+    [
+        (HEADER_BYTES + NONCE_BYTES, (("envelope", 1), ("replayed", 1))),
+        (HEADER_BYTES, (("envelope", 2),)),
+        (-1, (("envelope", 2),)),
+    ],
+    ids=["content", "nonce", "tag"],
+)
+def test_a_forged_copy_that_comes_first_keeps_the_true_message_from_nobody(
+    changed: int, counted: tuple[tuple[str, int], ...]
+) -> None:
+    """Nonce and tag are remembered only of what opened (rule P91)."""
+    inbox, counters = make_inbox()
+    payload = sealed(signed_vote())
+    forged = bytearray(payload)
+    forged[changed] ^= 1
+
+    arrivals = [inbox.open(each) for each in (bytes(forged), payload, bytes(forged))]
+
+    assert [each is not None for each in arrivals] == [False, True, False]
+    assert counters.all() == counted
 
 
 def test_the_memory_for_replays_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

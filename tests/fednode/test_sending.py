@@ -143,6 +143,18 @@ async def test_unknown_empty_and_damaged_bodies_are_not_sent_and_stop_nobody(
     assert sending.transport.published == 0
 
 
+async def test_an_own_body_that_is_in_memory_is_pushed_from_there(tmp_path: Path) -> None:
+    sending = Sending(tmp_path)
+    sending.blobs.put(BODY)
+    async with sending.transport:
+        pushed = [await sending.sender.push(body_id(BODY), content) for content in (BODY, None)]
+
+    assert pushed == [True, True]
+    assert sending.blobs.reads == 1
+    assert sending.transport.published % 2 == 0
+    assert sending.transport.published > 2
+
+
 async def test_a_broker_that_comes_back_with_a_lower_limit_ends_a_push_and_not_the_node(
     tmp_path: Path,
 ) -> None:
