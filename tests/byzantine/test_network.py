@@ -5,7 +5,13 @@ from itertools import cycle
 import pytest
 from typing_extensions import override
 
-from consensus.messages import CertificateMessage, Message, UpdateMessage, VoteMessage
+from consensus.messages import (
+    CertificateMessage,
+    EntryProofMessage,
+    Message,
+    UpdateMessage,
+    VoteMessage,
+)
 from ledger.election import schedule
 from ledger.records import NIL, BlockKind, Phase, Vote, block_id
 from ledger.state import initial_state
@@ -27,11 +33,12 @@ FIRST_WAITS = 2
 PREPARE = Phase.PREPARE
 
 
-def deadlocked() -> World:
+def deadlocked(*, is_restarted: bool = False) -> World:
     """Member 0 left view 0 by COMMITs of 1, 2 and a liar that now is silent; 1 and 2 lack one.
 
     The liar leads view 0, offers nothing and tells its votes to member 0 alone, whose links from 1
-    and 2 lose PREPAREs. So member 0 sees three COMMITs before it could send its own.
+    and 2 lose PREPAREs. So member 0 sees three COMMITs before it could send its own. It may then
+    crash after it voted in view 1, all that it said of these COMMITs being lost.
     """
     settings = settings_with_first_proposer("whisperer")
     liar = settings.byzantine[0][0]
@@ -43,6 +50,10 @@ def deadlocked() -> World:
     PrepareDropper.deaf = favourite.member
     world.start()
     world.run_until(lambda: favourite.view > 0, within_ms=DECIDE_MS)
+    if is_restarted:
+        entered = favourite.disk
+        world.run_until(lambda: entered.load_record().view > 0, within_ms=DECIDE_MS)
+        favourite.crash()
     whisperer.leave()
     PrepareDropper.deaf = None
     world.heal()
@@ -50,14 +61,15 @@ def deadlocked() -> World:
 
 
 class PrepareDropper(Node):
-    """Its PREPAREs never reach the member that is `deaf`."""
+    """Its PREPAREs never reach the member that is `deaf`, whose entry proofs reach nobody."""
 
     deaf: int | None = None
 
     @override
     def emit(self, target: int, message: Message) -> None:
         is_prepare = isinstance(message, VoteMessage) and message.vote.statement.phase is PREPARE
-        if not (is_prepare and target == self.deaf):
+        is_proof = isinstance(message, EntryProofMessage)
+        if not (is_prepare and target == self.deaf) and not (is_proof and self.member == self.deaf):
             super().emit(target, message)
 
 
@@ -68,6 +80,16 @@ def test_three_of_four_go_on_after_one_of_them_left_a_view_by_a_liars_vote() -> 
     assert [node.view for node in honest].count(0) == 2
 
     world.run_until(lambda: all(node.height >= 3 for node in honest), within_ms=DECIDE_MS)
+
+    world.end()
+
+
+def test_a_restart_keeps_the_vote_by_which_only_one_of_three_left_a_view() -> None:
+    """Rules P35, P60: the entry proof is durable, as nobody else may ever say it again."""
+    world = deadlocked(is_restarted=True)
+    honest = [world.nodes[member] for member in world.honest]
+
+    world.run_until(lambda: all(node.height >= 1 for node in honest), within_ms=DECIDE_MS)
 
     world.end()
 

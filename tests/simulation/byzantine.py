@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from consensus.effects import BuildBlock, Halt
-from consensus.messages import EvidenceMessage, Message
+from consensus.messages import EvidenceMessage, Message, MetricsMessage
 from ledger.keys import Signed, StatementT, sign
 from ledger.records import Block
 from tests.byzantine.actors.cast import make_actor
+from tests.byzantine.actors.slanderer import Slanderer
 from tests.simulation.aggregate import needed_bodies
 from tests.simulation.chance import make_random
 from tests.simulation.disk import Disk
@@ -37,6 +38,7 @@ class ByzantineNode(Node):
         self.favourite: int = chance.choice(world.honest)
         self.accomplices = tuple(dict(world.settings.byzantine))
         self.actor, self._trigger = make_actor(part, self)
+        self._slanderer = Slanderer(self) if member in world.settings.slanderers else None
 
     @property
     def is_acting(self) -> bool:
@@ -61,7 +63,10 @@ class ByzantineNode(Node):
 
     @override
     def publish(self, message: Message) -> None:
-        if self.is_acting:
+        if self.is_acting and self._slanderer is not None and isinstance(message, MetricsMessage):
+            self.world.counts["slanders"] += 1
+            self._slanderer.publish(message)
+        elif self.is_acting:
             self.actor.publish(message)
         else:
             super().publish(message)

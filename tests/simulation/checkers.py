@@ -216,6 +216,7 @@ class Checkers:
         self._check_cap(state)
         self._honest_blocks += block.header.proposer in self._honest
         self._check_bans(state)
+        self._feedback.on_block(contract, parent, block, state)
         self.kinds[block.header.height] = block.header.kind.name
         self._count_late(parent, block)
         self.metrics += len(block.metrics)

@@ -2,15 +2,18 @@
 
 from typing import TYPE_CHECKING
 
+from consensus.effects import Notice, Progress
 from tests.simulation.disk import Disk
 from tests.simulation.network import draw_cut
 
 if TYPE_CHECKING:
+    from tests.simulation.node import Node
     from tests.simulation.world import World
 
 CUT_MS_MAX = 6_000
 PAUSE_MS_MAX = 6_000
 FUSE_EFFECTS_MAX = 12
+STUMBLE_MS_MAX = 300
 
 
 def plan_faults(world: "World") -> None:
@@ -54,6 +57,20 @@ def light_fuse(world: "World", member: int, effects: int) -> None:
     """Crash a node after so many more effects: between any two of them."""
     if world.healed_at is None:
         world.nodes[member].fuse = effects
+
+
+def stumble(node: "Node", effect: Notice | Progress) -> None:
+    """Let an honest node that has just entered a later view crash, as often as the seed drew.
+
+    So it may be gone before it says again what led it there.
+    """
+    world = node.world
+    if world.counts["stumbles"] == world.settings.stumbles or world.healed_at is not None:
+        return
+    is_entry = isinstance(effect, Progress) and effect.view > 0 and effect.phase == "propose"
+    if is_entry and node.member in world.honest:
+        world.counts["stumbles"] += 1
+        world.at(int(world.rng.random() * STUMBLE_MS_MAX), light_fuse, world, node.member, 0)
 
 
 def lose_state(world: "World", member: int, disk: Disk) -> None:

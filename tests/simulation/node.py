@@ -50,6 +50,7 @@ from tests.simulation.contracts import ELEMENTS, EPOCH_MS, member_key
 from tests.simulation.delays import TRAIN_MS, training_ms
 from tests.simulation.describe import describe
 from tests.simulation.disk import Disk, answer_from
+from tests.simulation.faults import stumble
 from tests.simulation.packets import BodyPull, BodyPush, Packet, ViolationError
 
 if TYPE_CHECKING:
@@ -225,6 +226,7 @@ class Node:
                 if self.world.trace is not None:
                     self.world.show(f"{self.member} {effect}")
                 self.world.checkers.on_display(self, effect)
+                stumble(self, effect)
             case Halt():
                 self.halt(effect)
             case _:

@@ -28,6 +28,8 @@ MUST_HAPPEN = (
     "metrics",
     "returns",
     "closings",
+    "slanders",
+    "stumbles",
 )
 """A campaign in which one of these never happened tested nothing and fails."""
 FULL_MUST_HAPPEN = ("learned", "flagged", "garbage")

@@ -22,6 +22,8 @@ FEEDBACK_SHARE = 0.5
 """Share of the seeds in which members judge models (rule P16)."""
 REPORTERS_SHARE = 0.8
 """Share of the validators of such a seed that do."""
+SLANDER_SHARE = 0.5
+"""Share of the liars of such a seed that tell false figures, whatever else they do."""
 ENDING_SHARE = 0.2
 """Share of the seeds whose training ends within the run, and with it the chain (rule P15)."""
 RARER_STRATEGIES = (
@@ -36,6 +38,8 @@ RARER_STRATEGIES = (
 )
 RARER_SHARE = 0.5
 """In so many of the seeds that have no other liar, one follows one of these."""
+STUMBLE_SHARE = 0.2
+"""Share of the seeds in which nodes crash soon after they enter a later view."""
 POISONED_SHARE = 0.5
 """Of the full-node seeds with a liar and a budget for it: its updates harm."""
 DIVERGING_SHARE = 0.2
@@ -71,7 +75,9 @@ class Settings:
     power_cuts: int = 0
     stragglers: int = 0
     sleepers: int = 0
+    stumbles: int = 0
     reporters: tuple[int, ...] = ()
+    slanderers: tuple[int, ...] = ()
     has_contents: bool = False
     poisoners: tuple[int, ...] = ()
     is_diverging: bool = False
@@ -144,7 +150,26 @@ def draw_settings(seed: int, *, heights: int = 5, profile: Profile = "mixed") ->
         training_rounds=judging.randint(3, 8) if judging.random() < ENDING_SHARE else 200,
         sleepers=int(rng.random() < 0.15),
     )
+    drawn = _with_slander(_with_stumbles(drawn))
     return _with_learning(drawn) if drawn.is_real else drawn
+
+
+def _with_stumbles(drawn: Settings) -> Settings:
+    """Draw crashes on entering a view, and whisperers that say nothing again, by another chance."""
+    rng = make_random(f"stumbles/{drawn.seed}")
+    parts = (
+        (member, "mumbler" if part == "whisperer" and rng.random() < 0.5 else part)
+        for member, part in drawn.byzantine
+    )
+    stumbles = rng.randint(1, 3) if rng.random() < STUMBLE_SHARE else 0
+    return replace(drawn, byzantine=tuple(parts), stumbles=stumbles)
+
+
+def _with_slander(drawn: Settings) -> Settings:
+    """Draw who lies about models, by a chance of its own."""
+    rng = make_random(f"slander/{drawn.seed}")
+    liars = [member for member, _ in drawn.byzantine if rng.random() < SLANDER_SHARE]
+    return replace(drawn, slanderers=tuple(each for each in liars if each in drawn.reporters))
 
 
 def _with_learning(drawn: Settings) -> Settings:

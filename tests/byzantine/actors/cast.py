@@ -15,9 +15,11 @@ from tests.byzantine.actors.favourer import Favourer
 from tests.byzantine.actors.flooder import Flooder
 from tests.byzantine.actors.impersonator import Impersonator
 from tests.byzantine.actors.late_revealer import LateRevealer
+from tests.byzantine.actors.mumbler import Mumbler
 from tests.byzantine.actors.nuller import Nuller
 from tests.byzantine.actors.replayer import Replayer
 from tests.byzantine.actors.silent import Silent
+from tests.byzantine.actors.slanderer import Slanderer
 from tests.byzantine.actors.slow import Slow
 from tests.byzantine.actors.sybil import Sybil
 from tests.byzantine.actors.triggers import Trigger, parse_trigger
@@ -44,8 +46,10 @@ ACTORS: Final[Mapping[str, type[Actor]]] = MappingProxyType(
             Echoer,
             Equivocator,
             Favourer,
+            Mumbler,
             Nuller,
             Silent,
+            Slanderer,
             Slow,
             Sybil,
             Whisperer,

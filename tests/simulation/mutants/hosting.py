@@ -38,6 +38,16 @@ def forgotten_lock() -> AbstractContextManager[None]:
     return attribute_replaced(MemoryDisk, "load_record", load_record)
 
 
+def forgotten_proof() -> AbstractContextManager[None]:
+    """A restart loses what led to the view (against rules P35, P60)."""
+    load = MemoryDisk.load_record
+
+    def load_record(disk: MemoryDisk) -> SafetyRecord:
+        return replace(load(disk), entry_proof=())
+
+    return attribute_replaced(MemoryDisk, "load_record", load_record)
+
+
 def unsaved_block() -> AbstractContextManager[None]:
     """A block is not made durable before the vote for it (against rule P60)."""
     return replaced(acts.save_block, lambda *_: None)

@@ -18,7 +18,7 @@ from consensus.messages import EvidenceMessage
 from consensus.metrics_pool import MetricsPool
 from fednode import blockwork
 from fednode.aggregation import mean, rules
-from ledger import evidence, inclusion, keys, powers, state, statement_checks, validity
+from ledger import evidence, feedback, inclusion, keys, powers, state, statement_checks, validity
 from ledger.encoding import domain_tag, fixed_bytes
 from ledger.genesis import Contract
 from ledger.keys import Signed, Statement
@@ -183,6 +183,11 @@ def float_mean() -> AbstractContextManager[None]:
         return np.array(np.rint(combined), dtype=np.int32)
 
     return attribute_replaced(mean, "weighted_mean", weighted_mean)
+
+
+def one_judges() -> AbstractContextManager[None]:
+    """One member's figures make a model the best, or end it (against rule P16)."""
+    return replaced(feedback._is_quorum_of, lambda members, _: bool(members))
 
 
 def mean_for_median() -> AbstractContextManager[None]:
