@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from fednode.aggregation.fixedpoint import unflatten
 from fednode.errors import ConfigError
-from fednode.learning.evaluation import THRESHOLD, accuracy, area_under_curve
-from fednode.learning.models import HIDDEN_LAYERS, build_network
+from fednode.learning.evaluation import THRESHOLD, accuracy
+from fednode.learning.heads import Task
+from fednode.learning.models import build_network, is_built_in
 from fednode.learning.preprocessing import preprocess
+from fednode.learning.ranking import area_under_curve
 from fednode.learning.rows import Rows
 from ledger.bodies import decode_model_body
 from ledger.errors import DecodeError
@@ -62,19 +64,26 @@ def predict(contract: Contract, values: NDArray[np.int32], rows: Rows) -> Predic
         rows: Rows as read, neither imputed nor standardised.
 
     Raises:
-        ConfigError: If the contract's learner is not a built-in model.
+        ConfigError: If the contract's model is not a built-in one for two classes.
         DataError: If the rows lack a feature.
     """
     name = contract.model.architecture
-    if name not in HIDDEN_LAYERS:
+    if not predicts_two_classes(contract):
         raise ConfigError(
-            f"expected a built-in model ({', '.join(HIDDEN_LAYERS)}), got {name!r}; load the model "
-            "file with your learner's own code"
+            f"expected a built-in model for two classes, got {name!r}; load the model file with "
+            "your own code"
         )
     data = preprocess(rows, contract.data.features)
     parameters = unflatten(values, contract.model.tensors, np.float64)
     network = build_network(name, len(contract.data.features))
     return Prediction(probabilities=network.predict(parameters, data.features), labels=data.labels)
+
+
+def predicts_two_classes(contract: Contract) -> bool:
+    """Return whether `predict` can use the contract's model."""
+    name = contract.model.architecture
+    features = len(contract.data.features)
+    return is_built_in(name) and build_network(name, features).head.task is Task.BINARY
 
 
 def load_model_values(path: Path, contract: Contract) -> NDArray[np.int32]:

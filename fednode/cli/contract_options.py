@@ -15,8 +15,16 @@ GenesisOut = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
-        help="logistic, mlp, or a learner as package.module:factory; left out: logistic, or that "
-        "of the network that is continued."
+        help="logistic, softmax10, linear, cox, autoregression7, mlp, mlp-16-tanh-softmax10, or a "
+        "learner as package.module:factory; left out: logistic, or that of the network that is "
+        "continued."
+    ),
+]
+Optimizer = Annotated[
+    str,
+    typer.Option(
+        help="sgd, adam or adamw, with options as in adam,b2=0.99; for all: prox (FedProx), "
+        "weights (of classes, 1:3), stop (share of rows for early stopping), patience."
     ),
 ]
 TrainingRounds = Annotated[int, typer.Option(help="How often updates are aggregated.", min=1)]

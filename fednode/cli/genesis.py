@@ -29,6 +29,7 @@ def create(
     name: option.Title,
     out: option.GenesisOut = Path("genesis.fed"),
     model: option.Model = None,
+    optimizer: option.Optimizer = "sgd",
     training_rounds: option.TrainingRounds = 10,
     rule: option.Rule = "nnm-geometric-median",
     learning_rate: option.LearningRate = 0.1,
@@ -64,6 +65,7 @@ def create(
     options = ContractOptions(
         name=name,
         model=model or (earlier.model.architecture if earlier else DEFAULT_MODEL),
+        optimizer=optimizer,
         training_rounds=training_rounds,
         rule=rule,
         learning_rate=learning_rate,

@@ -30,7 +30,6 @@ from ledger.genesis_rules import check_contract
 from ledger.metrics import METRIC_MAX, METRIC_SCALE
 from ledger.powers import cap_budget
 
-OPTIMIZER: Final = "sgd"
 MODE: Final = "robust"
 PRIVACY: Final = "none"
 BLOCK_BYTES_MAX: Final = 240 * 2**10
@@ -55,7 +54,9 @@ class ContractOptions:
 
     Attributes:
         name: Title of the network.
-        model: `logistic`, `mlp`, or a learner as `package.module:factory`.
+        model: A built-in model (`fednode.learning.models`), or a learner as
+            `package.module:factory`.
+        optimizer: How members train (`fednode.learning.local_terms`).
         training_rounds: Number of times that updates are aggregated.
         rule: Name of the aggregation rule (`fednode.aggregation.rules`).
         seed: Seed of initial model and training.
@@ -71,6 +72,7 @@ class ContractOptions:
 
     name: str
     model: str = "logistic"
+    optimizer: str = "sgd"
     training_rounds: int = 10
     rule: str = "nnm-geometric-median"
     learning_rate: float = 0.1
@@ -99,6 +101,7 @@ class ContractOptions:
             local_steps=self.local_steps,
             worker_momentum=self.worker_momentum,
             seed=self.seed,
+            optimizer=self.optimizer,
         )
 
 
@@ -247,7 +250,7 @@ def _member(card: MemberCard) -> Member:
 
 def _training_terms(options: ContractOptions) -> TrainingTerms:
     return TrainingTerms(
-        optimizer=OPTIMIZER,
+        optimizer=options.optimizer,
         learning_rate=repr(options.learning_rate),
         momentum=repr(options.momentum),
         worker_momentum=repr(options.worker_momentum),

@@ -133,6 +133,7 @@ def settings_of(contract: Contract) -> TrainingSettings:
         local_steps=terms.local_steps,
         worker_momentum=float(terms.worker_momentum),
         seed=terms.seed,
+        optimizer=terms.optimizer,
     )
 
 

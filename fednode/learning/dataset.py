@@ -10,7 +10,11 @@ from fednode.learning.errors import DataError
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dataset:
-    """Rows and labels: `features` has shape (n, d), `labels` shape (n,) with values 0 and 1."""
+    """Rows and labels: `features` has shape (n, d), `labels` shape (n,) or (n, k).
+
+    What the labels are depends on the model's task (`fednode.learning.heads.Task`): 0 and 1, class
+    indices, values, values of several steps, or time and event.
+    """
 
     features: NDArray[np.float64]
     labels: NDArray[np.float64]

@@ -1,52 +1,76 @@
-"""Accuracy, loss and AUC of parameters on a data set."""
+"""Figures of parameters on a data set, those that the model's task asks for."""
+
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fednode.learning.calibration import brier_score
 from fednode.learning.dataset import Dataset
+from fednode.learning.heads import Task
 from fednode.learning.learner import Metrics, Parameters
-from fednode.learning.models import Network
+from fednode.learning.network import Network
+from fednode.learning.ranking import area_under_curve, concordance, macro_area_under_curve
+
+Floats: TypeAlias = NDArray[np.float64]
 
 THRESHOLD = 0.5
 """Probability above which a row is called positive."""
 
 
 def evaluate(network: Network, parameters: Parameters, rows: Dataset) -> Metrics:
-    """Return `samples`, `loss`, `accuracy` and, where both classes occur, `auc`."""
-    scores = network.predict(parameters, rows.features)
+    """Return `samples`, `loss` and the figures of the task, those that the rows allow.
+
+    | task | figures |
+    |---|---|
+    | two classes | `accuracy`, `brier`, and `auc` where both occur |
+    | classes | `accuracy`, and the mean `auc` of each class against all others |
+    | values | `mae`, and `r2` where labels differ; `loss` is the mean squared error |
+    | survival | `c_index` where two rows can be compared |
+    """
+    predictions = network.predict(parameters, rows.features)
     metrics = {
         "samples": float(len(rows.labels)),
         "loss": network.loss(parameters, rows.features, rows.labels),
-        "accuracy": accuracy(scores, rows.labels),
     }
-    if len(np.unique(rows.labels)) > 1:
-        metrics["auc"] = area_under_curve(scores, rows.labels)
-    return metrics
+    match network.head.task:
+        case Task.BINARY:
+            return metrics | _binary_figures(predictions, rows.labels)
+        case Task.CLASSES:
+            return metrics | _class_figures(predictions, rows.labels)
+        case Task.VALUES:
+            return metrics | _value_figures(predictions, rows.labels)
+        case Task.SURVIVAL:
+            index = concordance(predictions, rows.labels[:, 0], rows.labels[:, 1])
+            return metrics if index is None else metrics | {"c_index": index}
 
 
-def accuracy(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> float:
+def accuracy(scores: Floats, labels: Floats) -> float:
     """Return the share of rows whose score lies on the side of 0.5 of their label."""
     return float(np.mean((scores > THRESHOLD) == (labels > THRESHOLD)))
 
 
-def area_under_curve(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> float:
-    """Return the chance that a positive row scores above a negative one, ties counted half.
+def _binary_figures(probabilities: Floats, labels: Floats) -> dict[str, float]:
+    figures = {
+        "accuracy": accuracy(probabilities, labels),
+        "brier": brier_score(probabilities, labels),
+    }
+    if len(np.unique(labels)) > 1:
+        figures["auc"] = area_under_curve(probabilities, labels)
+    return figures
 
-    Args:
-        scores: One score per row, shape (n,).
-        labels: 0 or 1 per row, shape (n,), both present.
 
-    Examples:
-        >>> area_under_curve(np.array([0.1, 0.4, 0.4, 0.8]), np.array([0.0, 0.0, 1.0, 1.0]))
-        0.875
+def _class_figures(probabilities: Floats, labels: Floats) -> dict[str, float]:
+    figures = {"accuracy": float(np.mean(np.argmax(probabilities, axis=1) == labels))}
+    if len(np.unique(labels)) > 1:
+        figures["auc"] = macro_area_under_curve(probabilities, labels)
+    return figures
 
-    References:
-        Hanley and McNeil, "The meaning and use of the area under a ROC curve", Radiology 1982.
-    """
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    rank = np.cumsum(count) - (count - 1) / 2.0
-    positive = labels > THRESHOLD
-    n_positive = int(positive.sum())
-    n_negative = len(labels) - n_positive
-    rank_sum = float(rank[place][positive].sum())
-    return (rank_sum - n_positive * (n_positive + 1) / 2.0) / (n_positive * n_negative)
+
+def _value_figures(predictions: Floats, labels: Floats) -> dict[str, float]:
+    figures = {"mae": float(np.mean(np.abs(predictions - labels)))}
+    spread = float(np.sum((labels - labels.mean(axis=0)) ** 2))
+    if spread > 0.0:
+        # Over all outputs together, so that an output that hardly varies weighs little.
+        figures["r2"] = 1.0 - float(np.sum((predictions - labels) ** 2)) / spread
+    return figures

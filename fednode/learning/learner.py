@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 Parameters: TypeAlias = dict[str, NDArray[np.float64]]
 """Named tensors in the order of the contract's tensor table."""
 Metrics: TypeAlias = Mapping[str, float]
-"""Figures by name; the built-in learners give `samples`, `loss`, `accuracy` and, where both
-classes occur, `auc`."""
+"""Figures by name; `fednode.learning.evaluation` says which ones the built-in models give."""
 RowSet: TypeAlias = Literal["training", "hold_out", "test"]
 """Which rows: those trained on, the member's own hold-out, or a test set common to all."""
 
@@ -21,7 +20,8 @@ class TrainingSettings:
     """How every trainer of a network trains; equal at all members (rule P1).
 
     `momentum` is that of SGD within a training round, `worker_momentum` that of the updates across
-    training rounds, both in [0, 1). `model` is `logistic`, `mlp` or `package.module:factory`.
+    training rounds, both in [0, 1). `model` names a built-in model (`fednode.learning.models`) or a
+    learner as `package.module:factory`; `optimizer` is read by `fednode.learning.local_terms`.
     """
 
     model: str
@@ -31,6 +31,7 @@ class TrainingSettings:
     local_steps: int
     worker_momentum: float
     seed: int
+    optimizer: str = "sgd"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,95 +1,113 @@
-"""Logistic regression and the multilayer perceptron for two classes, in float64 numpy.
+"""The built-in models by their names, which contracts carry: one name for each model.
 
-Logistic regression is a network without hidden layers, so both share one forward and one backward
-pass. Training never enters the hashed path: only its quantized result does.
+| name | model |
+|---|---|
+| `logistic` | logistic regression for two classes |
+| `softmax10` | logistic regression for ten classes |
+| `linear`, `linear3` | linear regression of one or three values |
+| `cox` | linear proportional hazards |
+| `autoregression7` | linear, seven steps ahead of a window of past values, the newest last |
+| `mlp` | hidden layers of 64 and 32 units with ReLU, drawn uniformly, for two classes |
+| `mlp-16-tanh-gaussian-softmax10` | all of it chosen: sizes, activation, initialisation, head |
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from fednode.learning.cox import PartialLikelihood
 from fednode.learning.errors import SettingsError
+from fednode.learning.heads import Head, Logistic, Softmax, SquaredError
+from fednode.learning.layers import ACTIVATIONS, INITIALISATIONS
 from fednode.learning.learner import Parameters
+from fednode.learning.network import Network
 from ledger.tensors import TensorSpec
 
-HIDDEN_LAYERS: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
-    {"logistic": (), "mlp": (64, 32)}
-)
-"""Hidden layer sizes of the built-in models by name."""
 EXPONENT: Final = 16
 """Scale of the built-in models' tensors: values are multiples of 2^-16, up to +-256."""
+HIDDEN_SIZES: Final = (64, 32)
+"""Hidden layers of `mlp` where its name has no sizes."""
+OUTPUTS_MAX: Final = 65_536
+"""Largest number of units in a layer that is named."""
+EXAMPLES: Final = "logistic, softmax10, linear, cox, autoregression7, mlp, mlp-16-tanh-softmax10"
 
-Floats = NDArray[np.float64]
+_AUTOREGRESSION: Final = "autoregression"
+_NUMBER: Final = r"[1-9][0-9]{0,4}"
+_HEAD: Final = rf"(?P<head>logistic|softmax|linear|cox|{_AUTOREGRESSION})(?P<outputs>{_NUMBER})?"
+_ONE_OF: Final = "|".join
+_NAME: Final = re.compile(
+    rf"(?:(?P<mlp>mlp)(?P<sizes>(?:-{_NUMBER})*)(?:-(?P<activation>{_ONE_OF(ACTIVATIONS)}))?"
+    rf"(?:-(?P<initialisation>{_ONE_OF(INITIALISATIONS)}))?(?:-|$))?(?:{_HEAD})?"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
-    """Fully connected layers with ReLU between them and one logistic output.
+class Architecture:
+    """What a model's name says; `outputs` is 1 where the head leaves no choice."""
 
-    `sizes` holds the layer widths from the number of features to 1.
-    """
+    head: str
+    outputs: int
+    hidden: tuple[int, ...] = ()
+    activation: str = "relu"
+    initialisation: str = "uniform"
 
-    sizes: tuple[int, ...]
+    @property
+    def name(self) -> str:
+        """The one name of this model, which leaves out what is so anyway.
 
-    def initial_parameters(self, rng: np.random.Generator) -> Parameters:
-        """Draw uniform Glorot matrices, with zero biases; without hidden layers all is zero.
-
-        The loss of logistic regression is convex, so a random start would add noise and nothing
-        else; hidden units that start equal would stay equal.
-
-        References:
-            Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
-            networks", AISTATS 2010, equation 16.
+        Examples:
+            >>> Architecture(head="softmax", outputs=3, hidden=(8,), activation="tanh").name
+            'mlp-8-tanh-softmax3'
         """
-        has_hidden_layer = bool(self.sizes[1:-1])
-        parameters: Parameters = {}
-        for layer, (inputs, outputs) in enumerate(pairwise(self.sizes)):
-            limit = np.sqrt(6.0 / (inputs + outputs)) if has_hidden_layer else 0.0
-            parameters[f"matrix{layer}"] = rng.uniform(-limit, limit, (inputs, outputs))
-            parameters[f"bias{layer}"] = np.zeros(outputs)
-        return parameters
-
-    def predict(self, parameters: Parameters, features: Floats) -> Floats:
-        """Return the probability of the positive class of each row, shape (n,)."""
-        return logistic(self._activations(parameters, features)[-1][:, 0])
-
-    def loss(self, parameters: Parameters, features: Floats, labels: Floats) -> float:
-        """Return the mean negative log-likelihood of `labels` in {0, 1}, in nats."""
-        margin = self._activations(parameters, features)[-1][:, 0]
-        return float(np.mean(np.logaddexp(0.0, margin) - labels * margin))
-
-    def gradient(self, parameters: Parameters, features: Floats, labels: Floats) -> Parameters:
-        """Return the gradient of `loss`, one array per parameter in their order."""
-        activations = self._activations(parameters, features)
-        margin = activations[-1][:, 0]
-        error = ((logistic(margin) - labels) / len(labels))[:, np.newaxis]
-        backwards: list[tuple[str, Floats]] = []
-        for layer in reversed(range(len(self.sizes) - 1)):
-            below = activations[layer]
-            backwards.append((f"bias{layer}", error.sum(axis=0)))
-            backwards.append((f"matrix{layer}", below.T @ error))
-            if layer:
-                error = (error @ parameters[f"matrix{layer}"].T) * (below > 0.0)
-        return dict(reversed(backwards))
-
-    def _activations(self, parameters: Parameters, features: Floats) -> list[Floats]:
-        # The input, each hidden layer after its ReLU, and the output before its logistic function.
-        activations = [features]
-        last = len(self.sizes) - 2
-        for layer in range(last + 1):
-            value = activations[-1] @ parameters[f"matrix{layer}"] + parameters[f"bias{layer}"]
-            activations.append(value if layer == last else np.maximum(value, 0.0))
-        return activations
+        head = self.head
+        if self.outputs > 1 or self.head == _AUTOREGRESSION:
+            head += str(self.outputs)
+        if not self.hidden:
+            return head
+        parts = ["mlp"]
+        if self.hidden != HIDDEN_SIZES:
+            parts += [str(size) for size in self.hidden]
+        parts += [self.activation] * (self.activation != "relu")
+        parts += [self.initialisation] * (self.initialisation != "uniform")
+        parts += [head] * (head != "logistic")
+        return "-".join(parts)
 
 
-def logistic(margin: Floats) -> Floats:
-    """Return 1 / (1 + exp(-margin)) without overflow at either end."""
-    return np.asarray(np.exp(-np.logaddexp(0.0, -margin)))
+def parse_architecture(name: str) -> Architecture:
+    """Read the name of a built-in model.
+
+    Raises:
+        SettingsError: If no built-in model has this name, or it has another one.
+
+    Examples:
+        >>> parse_architecture("mlp-16-softmax10")
+        Architecture(head='softmax', outputs=10, hidden=(16,), activation='relu', \
+initialisation='uniform')
+    """
+    match = _NAME.fullmatch(name)
+    if match is None or not name:
+        raise SettingsError(_unknown(name))
+    part = match.groupdict()
+    sizes = tuple(int(size) for size in (part["sizes"] or "").split("-") if size)
+    made = Architecture(
+        head=part["head"] or "logistic",
+        outputs=int(part["outputs"] or 1),
+        hidden=(sizes or HIDDEN_SIZES) if part["mlp"] else (),
+        activation=part["activation"] or "relu",
+        initialisation=part["initialisation"] or "uniform",
+    )
+    if max(made.outputs, *made.hidden, 1) > OUTPUTS_MAX or not _is_possible(made):
+        raise SettingsError(_unknown(name))
+    if made.name != name:
+        raise SettingsError(f"the model {name!r} is written {made.name!r}: use that name")
+    return made
+
+
+def is_built_in(model: str) -> bool:
+    """Return whether `model` names a built-in model, not a member's own learner."""
+    return ":" not in model
 
 
 def build_network(model: str, features: int) -> Network:
@@ -98,12 +116,14 @@ def build_network(model: str, features: int) -> Network:
     Raises:
         SettingsError: If no built-in model has this name.
     """
-    if model not in HIDDEN_LAYERS:
-        raise SettingsError(
-            f"there is no model {model!r}: choose one of {', '.join(HIDDEN_LAYERS)}, "
-            "or name your own learner as package.module:factory"
-        )
-    return Network(sizes=(features, *HIDDEN_LAYERS[model], 1))
+    made = parse_architecture(model)
+    return Network(
+        sizes=(features, *made.hidden, made.outputs),
+        head=_HEADS[made.head](made.outputs),
+        activation=made.activation,
+        initialisation=made.initialisation,
+        repeats_last=made.head == _AUTOREGRESSION,
+    )
 
 
 def tensor_table(parameters: Parameters, exponent: int = EXPONENT) -> tuple[TensorSpec, ...]:
@@ -111,4 +131,30 @@ def tensor_table(parameters: Parameters, exponent: int = EXPONENT) -> tuple[Tens
     return tuple(
         TensorSpec(name=name, shape=values.shape, exponent=exponent)
         for name, values in parameters.items()
+    )
+
+
+_HEADS: Final[Mapping[str, Callable[[int], Head]]] = MappingProxyType(
+    {
+        "logistic": lambda _: Logistic(),
+        "softmax": lambda classes: Softmax(outputs=classes),
+        "linear": lambda values: SquaredError(outputs=values),
+        _AUTOREGRESSION: lambda steps: SquaredError(outputs=steps),
+        "cox": lambda _: PartialLikelihood(),
+    }
+)
+
+
+def _is_possible(made: Architecture) -> bool:
+    if made.head in {"logistic", "cox"}:
+        return made.outputs == 1
+    if made.head == "softmax":
+        return made.outputs > 1
+    return made.head != _AUTOREGRESSION or not made.hidden
+
+
+def _unknown(name: str) -> str:
+    return (
+        f"there is no model {name!r}: choose one as {EXAMPLES}, or name your own learner as "
+        "package.module:factory"
     )

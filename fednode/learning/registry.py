@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from fednode.aggregation.fixedpoint import flatten
 from fednode.learning.dataset import Dataset
 from fednode.learning.errors import SettingsError
+from fednode.learning.heads import Head, Task
 from fednode.learning.learner import Learner, RowSet, TrainingSettings
-from fednode.learning.models import HIDDEN_LAYERS, build_network, tensor_table
+from fednode.learning.local_terms import read_local_terms
+from fednode.learning.models import build_network, is_built_in, parse_architecture, tensor_table
 from fednode.learning.network_learner import NetworkLearner
 from ledger.tensors import TensorSpec
 
@@ -27,10 +29,16 @@ def build_learner(
     `data` is empty where only initial parameters are wanted.
 
     Raises:
-        SettingsError: If there is no such model, module or factory.
+        SettingsError: If there is no such model, module or factory, or a built-in model cannot be
+            trained as the settings say.
+        DataError: If labels are not those that a built-in model learns from.
     """
-    if ":" not in settings.model:
-        return NetworkLearner(network=build_network(settings.model, n_features), data=data)
+    if is_built_in(settings.model):
+        network = build_network(settings.model, n_features)
+        _check_class_weights(settings, network.head)
+        for rows in data.values():
+            network.head.check_labels(rows.labels)
+        return NetworkLearner(network=network, data=data)
     module, _, name = settings.model.partition(":")
     try:
         factory = getattr(import_module(module), name)
@@ -62,7 +70,8 @@ def learner_hash(model: str) -> bytes:
     Raises:
         SettingsError: If there is no such model or module.
     """
-    if model in HIDDEN_LAYERS:
+    if is_built_in(model):
+        parse_architecture(model)
         return sha256(f"fednode/learner/1/{model}".encode()).digest()
     module = model.partition(":")[0]
     try:
@@ -72,3 +81,13 @@ def learner_hash(model: str) -> bytes:
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         raise SettingsError(f"there is no model or learner module {module!r}")
     return sha256(Path(spec.origin).read_bytes()).digest()
+
+
+def _check_class_weights(settings: TrainingSettings, head: Head) -> None:
+    weights = read_local_terms(settings).class_weights
+    classes = {Task.BINARY: 2, Task.CLASSES: head.outputs}.get(head.task, 0)
+    if weights and len(weights) != classes:
+        raise SettingsError(
+            f"the optimizer {settings.optimizer!r} has {len(weights)} class weights, the model "
+            f"{settings.model!r} {classes} classes: give one for each class"
+        )

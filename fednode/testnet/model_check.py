@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from fednode.config import NodeConfig, load_config
-from fednode.learning.models import HIDDEN_LAYERS
 from fednode.learning.sources import read_rows
-from fednode.prediction import load_model_values, predict
+from fednode.prediction import load_model_values, predict, predicts_two_classes
 from fednode.testnet.children import child_environment
 from fednode.testnet.report import Report
 from fednode.testnet.site_files import data_section
@@ -35,7 +34,7 @@ def check_model(report: Report) -> Report:
         return replace(report, model_problems=(f"the model could not be exported: {why}",))
     found = model_findings(folder.model_file.read_bytes(), contract, best.blocks)
     report = replace(report, model_problems=tuple(finding_line(each) for each in found))
-    if found or contract.model.architecture not in HIDDEN_LAYERS or not folder.test_rows.is_file():
+    if found or not predicts_two_classes(contract) or not folder.test_rows.is_file():
         return report
     config = load_config(folder.config(best.name))
     return replace(report, metrics=_judge(folder.model_file, folder.test_rows, config, contract))

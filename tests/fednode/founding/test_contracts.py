@@ -75,7 +75,9 @@ def test_another_initial_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_settings_of_a_contract_are_those_of_its_options(tmp_path: Path) -> None:
-    options = ContractOptions(name="t", learning_rate=1e-5, worker_momentum=0.9, batch_size=4)
+    options = ContractOptions(
+        name="t", learning_rate=1e-5, worker_momentum=0.9, batch_size=4, optimizer="sgd,prox=0.1"
+    )
 
     contract = found(tmp_path, options=options).contract
 

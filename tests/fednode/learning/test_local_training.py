@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fednode.attacks import Attack, parse_attack
-from fednode.learning.errors import DataError, TrainerError
+from fednode.learning.errors import DataError, SettingsError, TrainerError
 from fednode.learning.learner import (
     EvaluationContext,
     FitContext,
@@ -238,3 +238,25 @@ def test_learner_hash_differs_by_model_and_covers_the_source_of_own_code() -> No
 
     assert len({learner_hash("logistic"), learner_hash("mlp"), own}) == 3
     assert len(own) == 32
+
+
+def test_an_optimizer_that_cannot_be_read_is_refused_before_training() -> None:
+    with pytest.raises(SettingsError, match="there is no optimizer 'lbfgs'"):
+        build_learner(replace(SETTINGS, optimizer="lbfgs"), 3, {})
+
+
+@pytest.mark.parametrize(
+    ("model", "classes"), [("logistic", 2), ("softmax4", 4), ("linear", 0), ("cox", 0)]
+)
+def test_class_weights_must_fit_the_models_classes(model: str, classes: int) -> None:
+    settings = replace(SETTINGS, model=model, optimizer="sgd,weights=1:2:3")
+
+    with pytest.raises(SettingsError, match=f"3 class weights, the model '{model}' {classes} "):
+        build_learner(settings, 3, {})
+
+
+def test_labels_of_another_task_are_refused_before_training() -> None:
+    rows = separable()
+
+    with pytest.raises(DataError, match=r"expected labels of shape \(n, 2\), time and event"):
+        build_learner(replace(SETTINGS, model="cox"), 3, {"training": rows})

@@ -1,64 +1,72 @@
-from dataclasses import replace
-from itertools import islice
+"""Optimizers against steps computed by hand, in plain floats."""
 
 import numpy as np
 import pytest
 
-from fednode.learning.dataset import Dataset
-from fednode.learning.learner import FitContext, TrainingSettings
-from fednode.learning.models import Network
-from fednode.learning.optimizers import blend, shuffled_batches, train
-from tests.fednode.learning.builders import SETTINGS, separable
+from fednode.learning.optimizers import Adam, Memory, Optimizer, Sgd, blend
+
+GRADIENTS = (2.0, -1.0, 0.5)
 
 
-def context(settings: TrainingSettings, seed: int = 0) -> FitContext:
-    return FitContext(training_round=1, settings=settings, rng=np.random.default_rng(seed))
+def walk(optimizer: Optimizer, start: float) -> list[float]:
+    values, memory, points = np.array([start]), Memory(), []
+    for count, gradient in enumerate(GRADIENTS, start=1):
+        values, memory = optimizer.step(values, np.array([gradient]), memory, count)
+        points.append(float(values[0]))
+    return points
 
 
-def test_two_steps_with_momentum_are_those_of_the_formula() -> None:
-    network = Network(sizes=(1, 1))
-    rows = Dataset(features=np.array([[2.0]]), labels=np.array([1.0]), feature_names=("x",))
-    start = {"matrix0": np.array([[0.0]]), "bias0": np.array([0.0])}
-    settings = replace(SETTINGS, learning_rate=0.5, momentum=0.9, local_steps=2)
-
-    trained = train(network, start, rows, context(settings))
-
-    # The margin is 0 at first, so the error is -1/2; after it 0.5 * (2 * 1 + 1 * 0.5) = 1.25 * 2.
-    first = np.array([-1.0, -0.5])
-    point = -0.5 * first
-    error = 1 / (1 + np.exp(-(2.0 * point[0] + point[1]))) - 1.0
-    second = 0.9 * first + error * np.array([2.0, 1.0])
-    expected = point - 0.5 * second
-    assert [trained["matrix0"][0, 0], trained["bias0"][0]] == pytest.approx(expected.tolist())
-    assert not start["matrix0"].any()
+def test_plain_descent_subtracts_rate_times_gradient() -> None:
+    assert walk(Sgd(learning_rate=0.1), 1.0) == pytest.approx([0.8, 0.9, 0.85])
 
 
-def test_training_lowers_the_loss_and_repeats_with_the_same_seed() -> None:
-    rows, network = separable(), Network(sizes=(3, 8, 1))
-    start = network.initial_parameters(np.random.default_rng(0))
-
-    first, same, other = (
-        train(network, start, rows, context(SETTINGS, seed)) for seed in (1, 1, 2)
-    )
-
-    before = network.loss(start, rows.features, rows.labels)
-    assert network.loss(first, rows.features, rows.labels) < 0.9 * before
-    assert np.array_equal(first["matrix0"], same["matrix0"])
-    assert not np.array_equal(first["matrix0"], other["matrix0"])
+def test_momentum_keeps_a_share_of_the_velocity() -> None:
+    # Velocities: 2, 0.5 * 2 - 1 = 0, 0.5 * 0 + 0.5 = 0.5.
+    assert walk(Sgd(learning_rate=0.1, momentum=0.5), 1.0) == pytest.approx([0.8, 0.8, 0.75])
 
 
-def test_batches_of_one_local_epoch_are_full_and_disjoint() -> None:
-    batches = list(islice(shuffled_batches(10, 4, np.random.default_rng(0)), 4))
+def test_first_step_of_adam_is_the_learning_rate_whatever_the_gradient() -> None:
+    for gradient in (1e-3, 1e3):
+        values, _ = Adam(learning_rate=0.1).step(np.array([1.0]), np.array([gradient]), (), 1)
 
-    assert [len(batch) for batch in batches] == [4, 4, 4, 4]
-    assert len(set(np.concatenate(batches[:2]).tolist())) == 8
-    assert batches[0].tolist() != batches[2].tolist()
+        assert values[0] == pytest.approx(0.9, abs=1e-6)
 
 
-def test_a_batch_larger_than_the_data_holds_every_row_once() -> None:
-    batch = next(shuffled_batches(3, 16, np.random.default_rng(0)))
+def test_adam_takes_the_steps_of_its_algorithm() -> None:
+    rate, b1, b2, eps = 0.1, 0.5, 0.75, 0.01
+    # m: 1, 0, 0.25; v: 1, 1, 0.8125; divided by 1 - b^t.
+    moments = [(1 / 0.5, 1 / 0.25), (0.0, 1 / 0.4375), (0.25 / 0.875, 0.8125 / 0.578125)]
+    expected, point = [], 1.0
+    for mean, square in moments:
+        point -= rate * mean / (square**0.5 + eps)
+        expected.append(point)
 
-    assert sorted(batch.tolist()) == [0, 1, 2]
+    points = walk(Adam(learning_rate=rate, beta1=b1, beta2=b2, epsilon=eps), 1.0)
+
+    assert points == pytest.approx(expected)
+
+
+def test_weight_decay_shrinks_values_apart_from_the_gradient() -> None:
+    plain = Adam(learning_rate=0.1)
+    decaying = Adam(learning_rate=0.1, decay=0.5)
+
+    difference = walk(plain, 1.0)[0] - walk(decaying, 1.0)[0]
+    still, _ = decaying.step(np.array([2.0]), np.array([0.0]), (), 1)
+
+    assert difference == pytest.approx(0.1 * 0.5 * 1.0)
+    assert still[0] == pytest.approx(2.0 * (1 - 0.1 * 0.5))
+
+
+@pytest.mark.parametrize("optimizer", [Sgd(learning_rate=0.1, momentum=0.9), Adam(learning_rate=1)])
+def test_a_step_changes_nothing_that_it_was_given(optimizer: Optimizer) -> None:
+    values, gradient = np.array([1.0, 2.0]), np.array([0.5, -0.5])
+    _, memory = optimizer.step(values, gradient, (), 1)
+    kept = [each.copy() for each in (values, gradient, *memory)]
+
+    optimizer.step(values, gradient, memory, 2)
+
+    for before, after in zip(kept, (values, gradient, *memory), strict=True):
+        assert np.array_equal(before, after)
 
 
 def test_worker_momentum_starts_with_the_first_update_and_then_averages() -> None:
