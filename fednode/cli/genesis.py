@@ -53,8 +53,7 @@ def create(
 ) -> None:
     """Make the contract from the members' cards, and the network key sealed for each of them.
 
-    With --continues it goes on from the model of an earlier network that lost too many members; the
-    model is then written next to the network key.
+    With --continues it goes on from the model of an earlier network, which is written next to it.
 
     Example: fednode genesis create *.card --name "Four hospitals" --training-rounds 20
     """
