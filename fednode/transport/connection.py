@@ -1,9 +1,10 @@
 """One MQTT connection that says why it failed and always gives its socket back.
 
-`aiomqtt.Client` is extended at four points: the limit that the broker announces is kept, the
+`aiomqtt.Client` is extended at five points: the limit that the broker announces is kept, the
 cause of a failed connect is kept (the library reduces it to text), a broker that hangs up before
-it answers fails the attempt at once instead of after the time limit, and a connection that was
-given up closes its socket.
+it answers fails the attempt at once instead of after the time limit, a connection that was given
+up closes its socket, and payloads can be handed over where they are read (two tasks for each of
+them would cost more than reading it).
 """
 
 import asyncio
@@ -11,8 +12,8 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
 
 import aiomqtt
 import paho.mqtt.client as paho
@@ -37,6 +38,10 @@ _CLIENT_ID_CODE: Final = 133
 _FAILURE_CODE_MIN: Final = 128
 _QUIET: Final = logging.getLogger("fednode.transport.library")
 _QUIET.setLevel(logging.CRITICAL)
+
+
+Take: TypeAlias = Callable[[str, bytes, bool], object]
+"""Takes topic, payload, and whether the broker had stored it."""
 
 
 class Connection(aiomqtt.Client):
@@ -80,6 +85,7 @@ class Connection(aiomqtt.Client):
         self.connect_error: OSError | None = None
         self.is_hung_up = False
         self._is_over = False
+        self._take: Take | None = None
         self._client.connect_timeout = min(SOCKET_TIMEOUT_S, settings.answer_timeout_ms / 1000)
 
     async def open(self) -> None:
@@ -128,6 +134,20 @@ class Connection(aiomqtt.Client):
                     "let this user read and write fednode/# in the broker's access list"
                 )
 
+    async def serve(self, take: Take) -> str:
+        """Hand over every payload, first those that wait; return why the connection was lost."""
+        while not self._queue.empty():
+            message = self._queue.get_nowait()
+            if isinstance(message.payload, bytes):
+                take(message.topic.value, message.payload, message.retain)
+        self._take = take
+        try:
+            await asyncio.wait((self._disconnected,))
+        finally:
+            self._take = None
+        error = self._disconnected.exception()
+        return "the library ended the stream" if error is None else reason_of(error)
+
     async def _give_up(self) -> None:
         self._is_over = True
         # Retrieved here, so that asyncio does not report it as forgotten.
@@ -153,6 +173,13 @@ class Connection(aiomqtt.Client):
         except OSError as error:
             self.connect_error = error
             raise
+
+    @override
+    def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:
+        if self._take is None:
+            super()._on_message(client, userdata, message)
+        else:
+            self._take(message.topic, bytes(message.payload), message.retain)
 
     @override
     def _on_connect(

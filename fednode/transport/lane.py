@@ -298,7 +298,7 @@ class MqttLane:
         return True
 
     async def _receive(self, connection: Connection) -> str:
-        receiving = asyncio.create_task(self._fill_inbox(connection))
+        receiving = asyncio.create_task(connection.serve(self._put))
         closing = asyncio.create_task(self._closing.wait())
         try:
             await asyncio.wait((receiving, closing), return_when=asyncio.FIRST_COMPLETED)
@@ -308,16 +308,6 @@ class MqttLane:
                 task.cancel()
             await asyncio.gather(receiving, closing, return_exceptions=True)
 
-    async def _fill_inbox(self, connection: Connection) -> str:
+    def _put(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001
         lane = self._options.lane
-        try:
-            async for message in connection.messages:
-                payload = message.payload
-                if isinstance(payload, bytes):
-                    topic = message.topic.value
-                    self._inbox.put(
-                        Packet(topic=topic, payload=payload, retained=message.retain, lane=lane)
-                    )
-        except aiomqtt.MqttError as error:
-            return reason_of(error)
-        return "the library ended the stream"
+        self._inbox.put(Packet(topic=topic, payload=payload, retained=retained, lane=lane))

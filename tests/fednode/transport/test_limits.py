@@ -1,5 +1,6 @@
 """The search for the largest payload that a broker carries (Rule P91)."""
 
+import asyncio
 import secrets
 from pathlib import Path
 
@@ -124,3 +125,33 @@ async def test_own_bodies_do_not_come_back_from_a_broker_that_speaks_mqtt_5(
             received.append((await next_packet(node.packets())).payload)
 
     assert received == [b"own", b"of another"]
+
+
+async def test_payloads_that_waited_come_before_later_ones_until_the_broker_is_gone(
+    mosquitto_binary: Path, tmp_path: Path
+) -> None:
+    topic, received = f"{ROOT}/control", asyncio.Queue[tuple[str, bytes, bool]]()
+
+    def take(topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001
+        received.put_nowait((topic, payload, retained))
+
+    with Mosquitto(mosquitto_binary, tmp_path) as broker:
+        settings = BrokerSettings(url=broker.url)
+        connection = Connection(
+            endpoint_of(settings), settings, password=None, client_id="own", version=V311
+        )
+        await connection.open()
+        await connection.publish(topic, b"stored", qos=1, retain=True)
+        await connection.subscribe_all([topic])
+        await connection.publish(topic, b"waits", qos=1)
+
+        serving = asyncio.create_task(connection.serve(take))
+        first = [await asyncio.wait_for(received.get(), timeout=5) for _ in range(2)]
+        await connection.publish(topic, b"later", qos=1)
+        last = await asyncio.wait_for(received.get(), timeout=5)
+    reason = await asyncio.wait_for(serving, timeout=5)
+    await connection.close()
+
+    assert first == [(topic, b"stored", True), (topic, b"waits", False)]
+    assert last == (topic, b"later", False)
+    assert reason
