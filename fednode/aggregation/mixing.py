@@ -1,4 +1,8 @@
-"""Nearest-neighbour mixing on the table of distances, without touching a tensor."""
+"""Mixed rows: nearest-neighbour mixing, and what any mixing does to distances and weights.
+
+A mixed row is an average of rows. All of this happens on the table of distances, without touching
+a tensor.
+"""
 
 from collections.abc import Sequence
 from operator import mul
@@ -51,7 +55,7 @@ def mixed_distances(distances: Table, mixing: Table) -> Table:
 
     Args:
         distances: Squared distances `D` between the rows, n x n.
-        mixing: The integer weights `M` of the mixed rows, n x n.
+        mixing: The integer weights `M` of the m mixed rows, m x n.
     """
     n = len(mixing)
     totals = [sum(row) for row in mixing]
@@ -71,7 +75,7 @@ def unmix(coefficients: Sequence[int], mixing: Table) -> tuple[int, ...]:
 
     Args:
         coefficients: Non-negative integers, in the order of the mixed rows.
-        mixing: The integer weights of the mixed rows, n x n.
+        mixing: The integer weights of the mixed rows, one line for each of them.
 
     Returns:
         Integers of at most `2**24`: the exact quotients rounded down twice, first in units of
@@ -80,7 +84,7 @@ def unmix(coefficients: Sequence[int], mixing: Table) -> tuple[int, ...]:
     totals = [sum(row) for row in mixing]
     shares = [
         sum((a * row[j] << 64) // w for a, row, w in zip(coefficients, mixing, totals, strict=True))
-        for j in range(len(mixing))
+        for j in range(len(mixing[0]))
     ]
     return scale_weights(shares)
 

@@ -1,4 +1,10 @@
-"""The aggregation rules by name: pure functions from integer rows to one integer aggregate."""
+"""The aggregation rules by name: pure functions from integer rows to one integer aggregate.
+
+A rule id is the name of a base rule (`median`), or those of a pre-aggregation and a base rule
+(`nnm-geometric-median`). A base rule is a combination, which chooses integer weights on the rows
+from the exact table of their distances, or a rule by coordinate, which looks at the values of each
+coordinate. `f` counts updates, whatever their contribution weights.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,17 +14,24 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fednode.aggregation.centered_clipping import centered_clipping
+from fednode.aggregation.coordinates import median, trimmed_mean
 from fednode.aggregation.errors import AggregationError
 from fednode.aggregation.geometric_median import geometric_median
 from fednode.aggregation.gram import Table, gram_matrix, squared_distances
+from fednode.aggregation.krum import krum, multi_krum
 from fednode.aggregation.mean import weighted_mean
-from fednode.aggregation.mixing import mix_nearest, mixed_distances, unmix
-from fednode.aggregation.outliers import flag_outliers
-from fednode.aggregation.rows import scale_weights
+from fednode.aggregation.mixed_lines import by_coordinate
+from fednode.aggregation.mixing import DISTANCE_BITS, mixed_distances, unmix
+from fednode.aggregation.outliers import flag_outliers, squared_distances_to
+from fednode.aggregation.preaggregation import PREAGGREGATIONS
+from fednode.aggregation.rows import Lines, Row, scale_weights
 from ledger.records import VALUE_MAX
 
 Combination: TypeAlias = Callable[[Table, Sequence[int], int], tuple[int, ...]]
 """From squared distances, weights of at most 2**24 and `f` to the aggregate's weights."""
+CoordinateRule: TypeAlias = Callable[[Lines, Sequence[int], int], Row]
+"""From the values by coordinate, weights of at most 2**24 and `f` to one value each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +41,8 @@ class RuleSpec:
     Attributes:
         rule_id: A name in `RULES`.
         f: Number of updates assumed Byzantine. When fewer updates are included than `2 f + 1`,
-            the rule works with the most that it can tolerate, `(n - 1) // 2`.
+            or fewer buckets made of them, the rule works with the most that it can tolerate,
+            `(n - 1) // 2`.
 
     Raises:
         AggregationError: If the rule is unknown or `f` is negative.
@@ -63,9 +77,6 @@ def aggregate(
 ) -> Aggregate:
     """Combine updates by a rule; the same bytes on every machine.
 
-    A rule only chooses integer weights on the rows from the exact table of their distances; the
-    aggregate is then their exact weighted mean, rounded once.
-
     Args:
         rule: The contract's rule.
         rows: One update per row in member order, each of shape (p,), magnitudes below `2**25`.
@@ -77,13 +88,16 @@ def aggregate(
     """
     if len(weights) != len(rows):
         raise AggregationError(f"expected {len(rows)} weights, got {len(weights)}")
-    distances = squared_distances(gram_matrix(rows))
-    f = min(rule.f, (len(rows) - 1) // 2)
-    combined = RULES[rule.rule_id](distances, scale_weights(weights), f)
-    return Aggregate(
-        delta=weighted_mean(rows, combined),
-        flags=flag_outliers(distances, combined, rows[0].size),
-    )
+    if not rows:
+        raise AggregationError("expected 1 to 256 rows, got 0")
+    scaled = scale_weights(weights)
+    parts = RULES[rule.rule_id]
+    if parts.preaggregation is None:
+        delta = _combine(parts.base, rows, scaled, rule.f)
+    else:
+        delta = _mix_and_combine(parts.preaggregation, parts.base, rows, scaled, rule.f)
+    flags = flag_outliers(squared_distances_to(delta, rows), delta.size)
+    return Aggregate(delta=delta, flags=flags)
 
 
 def apply_delta(parameters: NDArray[np.int32], delta: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -106,16 +120,78 @@ def apply_delta(parameters: NDArray[np.int32], delta: NDArray[np.int32]) -> NDAr
     return total
 
 
+def _combine(base: str, rows: Sequence[Row], weights: Sequence[int], f: int) -> Row:
+    f = _tolerable(f, len(rows))
+    if base in COORDINATE_RULES:
+        choose = COORDINATE_RULES[base]
+        return by_coordinate(lambda lines: choose(lines, weights, f), rows, None)
+    if base == MEAN:
+        return weighted_mean(rows, weights)  # It looks at no distance, so none is computed.
+    distances = squared_distances(gram_matrix(rows))
+    # In the unit of mixed distances, so that lengths are much finer than a quantum.
+    fine = tuple(tuple(value << DISTANCE_BITS for value in line) for line in distances)
+    return weighted_mean(rows, COMBINATIONS[base](fine, weights, f))
+
+
+def _mix_and_combine(
+    preaggregation: str, base: str, rows: Sequence[Row], weights: Sequence[int], f: int
+) -> Row:
+    gram = gram_matrix(rows)
+    mixture = PREAGGREGATIONS[preaggregation](gram, weights, _tolerable(f, len(rows)))
+    f = _tolerable(f, len(mixture.weights))
+    if base in COORDINATE_RULES:
+        choose = COORDINATE_RULES[base]
+        return by_coordinate(lambda lines: choose(lines, mixture.weights, f), rows, mixture.matrix)
+    points: tuple[Row, ...] = tuple(rows)
+    if len(mixture.matrix[0]) > len(rows):
+        points = (*points, np.broadcast_to(np.int32(0), rows[0].shape))
+        gram = (*((*line, 0) for line in gram), (0,) * len(points))
+    table = mixed_distances(squared_distances(gram), mixture.matrix)
+    coefficients = COMBINATIONS[base](table, mixture.weights, f)
+    return weighted_mean(points, unmix(coefficients, mixture.matrix))
+
+
+def _tolerable(f: int, count: int) -> int:
+    return min(f, (count - 1) // 2)
+
+
 def _mean(distances: Table, weights: Sequence[int], f: int) -> tuple[int, ...]:
     del distances, f  # The mean tolerates no Byzantine update and looks at no distance.
     return tuple(weights)
 
 
-def _nnm_geometric_median(distances: Table, weights: Sequence[int], f: int) -> tuple[int, ...]:
-    mixing = mix_nearest(distances, weights, f)
-    return unmix(geometric_median(mixed_distances(distances, mixing), weights), mixing)
+def _geometric_median(distances: Table, weights: Sequence[int], f: int) -> tuple[int, ...]:
+    del f  # It withstands rows of less than half of the weight, whoever they are.
+    return geometric_median(distances, weights)
 
 
-RULES: Final[Mapping[str, Combination]] = MappingProxyType(
-    {"mean": _mean, "nnm-geometric-median": _nnm_geometric_median}
+MEAN: Final = "mean"
+COMBINATIONS: Final[Mapping[str, Combination]] = MappingProxyType(
+    {
+        MEAN: _mean,
+        "geometric-median": _geometric_median,
+        "krum": krum,
+        "multi-krum": multi_krum,
+        "centered-clipping": centered_clipping,
+    }
+)
+COORDINATE_RULES: Final[Mapping[str, CoordinateRule]] = MappingProxyType(
+    {"median": median, "trimmed-mean": trimmed_mean}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleParts:
+    """What a rule id stands for: keys of `PREAGGREGATIONS` (None for none) and of a base rule."""
+
+    preaggregation: str | None
+    base: str
+
+
+RULES: Final[Mapping[str, RuleParts]] = MappingProxyType(
+    {
+        base if step is None else f"{step}-{base}": RuleParts(preaggregation=step, base=base)
+        for step in (None, *PREAGGREGATIONS)
+        for base in (*COMBINATIONS, *COORDINATE_RULES)
+    }
 )

@@ -13,9 +13,11 @@ from ledger.records import VALUE_MAX
 
 ROWS: Final = 7
 COLUMNS: Final = 20_011
-"""Several blocks of columns, the last one not full."""
+"""Several blocks of columns of the Gram matrix, the last one not full."""
+RULE_COLUMNS: Final = 4_999
+"""The same for the rules, which are many: a node waits for this when it starts."""
 WEIGHTS: Final = (1, 300, 40_000, 0, 7, 2**40, 2**39)
-PINNED: Final = "190b064a713c06db7b9efe6392484c68eb2b26bfc0ae5cc5f60adca536e1ef56"
+PINNED: Final = "d94a05e39d0b05e31818994d996a034dea59286d88675dbc7b09fd07a1615535"
 """SHA-256 of the Gram matrices and all rules' results on the pinned rows, in hexadecimal."""
 
 
@@ -43,7 +45,8 @@ def pinned_digest() -> str:
         digest.update(repr(gram_matrix(rows)).encode())
     for rule_id in sorted(RULES):
         for rows, weights in ((wide, WEIGHTS), (narrow, (1,) * ROWS)):
-            result = aggregate(RuleSpec(rule_id=rule_id, f=2), rows, weights)
+            part = [row[:RULE_COLUMNS] for row in rows]
+            result = aggregate(RuleSpec(rule_id=rule_id, f=2), part, weights)
             digest.update(rule_id.encode())
             digest.update(result.delta.astype("<i4").tobytes())
             digest.update(bytes(result.flags))

@@ -24,7 +24,7 @@ from hashlib import shake_256
 import numpy as np
 from fednode.aggregation.gram import gram_matrix
 from fednode.aggregation.rules import RULES, RuleSpec, aggregate
-from fednode.aggregation.selftest import check_pinned_vector, pinned_digest
+from fednode.aggregation.selftest import pinned_digest
 
 if os.environ.get("FLUSH"):
     libm = ctypes.CDLL("libm.so.6")
@@ -34,15 +34,15 @@ if os.environ.get("FLUSH"):
     control.value |= 0x8040
     assert libm.fesetenv(environment) == 0
     assert (np.full(9, 5e-324) * 1).max() == 0
-check_pinned_vector()
 octets = shake_256(b"platform").digest(4 * 40 * 9000)
 integers = np.frombuffer(octets, "<i4").reshape(40, 9000)
 rules = {"gram": repr(gram_matrix([row >> np.int32(7) for row in integers]))}
 for rule_id in RULES:
     digest = hashlib.sha256()
-    for shift in (7, 14):
-        rows = [(row >> shift).astype(np.int32) for row in integers]
-        result = aggregate(RuleSpec(rule_id=rule_id, f=13), rows, range(40))
+    n = 40 if rule_id == "nnm-geometric-median" else 11
+    for shift, weights in ((7, range(n)), (14, [3] * n)):
+        rows = [(row[:5000] >> shift).astype(np.int32) for row in integers[:n]]
+        result = aggregate(RuleSpec(rule_id=rule_id, f=n // 3), rows, weights)
         digest.update(result.delta.tobytes() + bytes(result.flags))
     rules[rule_id] = digest.hexdigest()
 floats = integers / 3.0

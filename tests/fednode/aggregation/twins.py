@@ -95,3 +95,43 @@ def float_geometric_median(
         radii = np.maximum(radii, np.sort(radii)[(len(rows) - 1) // 2] / 1024)
         center = np.average(rows, axis=0, weights=weights / np.maximum(radii, 2.0**-16))
     return np.asarray(center)
+
+
+def median(values: Sequence[int], weights: Sequence[int]) -> int:
+    """The middle of all values at which the weighted sum of distances is least."""
+    known = [(value, w) for value, w in zip(values, weights, strict=True) if w]
+    cost = {at: sum(w * abs(value - at) for value, w in known) for at, _ in known}
+    best = [at for at, total in cost.items() if total == min(cost.values())]
+    return round_half_up(Fraction(min(best) + max(best), 2))
+
+
+def trimmed_mean(values: Sequence[int], weights: Sequence[int], f: int) -> int:
+    kept = sorted(zip(values, weights, strict=True))[f : len(values) - f]
+    if not any(w for _, w in kept):
+        kept = [(value, 1) for value, _ in kept]
+    total = sum(w for _, w in kept)
+    return floor(Fraction(sum(value * w for value, w in kept) + total // 2, total))
+
+
+def krum_order(rows: Sequence[Vector], f: int) -> list[int]:
+    """Rows from the most to the least trusted."""
+    scores = []
+    for row in rows:
+        others = sorted(squared_distance(row, other) for other in rows)
+        scores.append(sum(others[: len(rows) - f]))
+    return sorted(range(len(rows)), key=lambda i: (scores[i], i))
+
+
+def float_centered_clipping(
+    rows: NDArray[np.float64], weights: NDArray[np.float64], steps: int
+) -> NDArray[np.float64]:
+    n = len(rows)
+    table = np.linalg.norm(rows[:, None] - rows[None], axis=2)
+    center = rows[np.argmin(np.sort(table, axis=1)[:, n // 2])]
+    for _ in range(steps):
+        differences = rows - center
+        lengths = np.linalg.norm(differences, axis=1)
+        radius = np.sort(lengths)[(n - 1) // 2]
+        shares = np.minimum(1, radius / np.maximum(lengths, 2.0**-32))
+        center = center + np.average(differences * shares[:, None], axis=0, weights=weights)
+    return np.asarray(center)
