@@ -223,3 +223,12 @@ def test_a_block_that_was_built_for_a_height_that_is_over_is_not_proposed_and_no
     lines = bench.step(BlockBuilt(height=1, view=0, block=made.blocks[0]))
 
     assert lines == ()
+
+
+@pytest.mark.parametrize("leads", [0, 3])
+def test_a_block_that_nobody_asked_for_is_not_proposed(leads: int) -> None:
+    """Rules P20, P44: least of all by a member that does not lead the view."""
+    bench = started(leads=leads)
+    a = bench.block("A")
+
+    assert bench.step(BlockBuilt(height=1, view=0, block=a)) == ()

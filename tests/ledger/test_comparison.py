@@ -37,6 +37,9 @@ def test_the_first_height_that_differs_is_named_with_its_fields(height: int) -> 
     assert found.height == height
     fields = {each.field: (each.left, each.right) for each in found.fields}
     assert fields["created_view"] == ("0", "1")
+    assert fields["haves_root"] == tuple(
+        made.blocks[height - 1].header.haves_root.hex() for made in (left, right)
+    )
     assert fields["haves of members"] == ("0 1 2 3", "0 1 2")
     assert "block id" in fields
     assert "parent_id" not in fields
@@ -56,6 +59,7 @@ def test_flags_and_last_certificates_are_compared() -> None:
 
     assert found is not None
     fields = {each.field: (each.left, each.right) for each in found.fields}
+    assert "results" not in fields
     assert "2:" in fields["results.contributions"][0]
     assert "!" in fields["results.contributions"][0]
     assert "!" not in fields["results.contributions"][1]

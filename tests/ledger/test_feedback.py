@@ -10,6 +10,7 @@ from ledger.genesis import Role
 from ledger.inclusion import disqualification, opens_for_feedback
 from ledger.metrics import PATIENCE_MAX
 from ledger.records import BlockKind
+from ledger.state import apply
 from ledger.validity import check_block
 from tests.support.evidence import proof
 from tests.support.feedback import (
@@ -288,3 +289,55 @@ def test_the_weighted_median_is_the_least_value_that_half_the_power_reaches() ->
 
         assert weighted_median(values, powers) == unrolled[len(unrolled) // 2 - 1]
     assert weighted_median({4: 1}, {0: 1}) is None
+
+
+def test_a_newer_model_is_preferred_to_the_one_that_just_became_best_by_own_figures() -> None:
+    """Both were compared with the initial model; a member's figure of the first one is its own."""
+    made = judging_network(blocks=2)
+    first, second = made.state.judged
+
+    made.add(
+        made.build(
+            metrics=tuple(
+                report(made, member, value=value, model=model)
+                for model, value in ((first, 50), (second, 60))
+                for member in range(4)
+            )
+        )
+    )
+
+    assert best_height(made) == 2
+
+
+def test_who_judged_the_best_only_as_the_best_is_asked_by_that_figure() -> None:
+    """Members 0 and 1 judged model 1 itself; member 3 met it as what model 3 is compared with."""
+    made = judging_network(blocks=2)
+    first, second = made.state.judged
+    made.add(
+        made.build(metrics=tuple(report(made, each, value=50, model=first) for each in range(3)))
+    )
+    third = made.state.judged[-1]
+    late = [report(made, each, value=60, model=second) for each in (0, 1, 3)]
+    newest = report(made, 3, value=0, best_value=50, model=third)
+
+    before = made.state.best.height
+    without = apply(made.contract, made.state, made.build(metrics=tuple(late)))
+    made.add(made.build(metrics=(*late, newest)))
+
+    assert (before, third.best_id) == (1, first.model_id)
+    assert without.best.height == 1
+    assert best_height(made) == 2
+
+
+def test_a_block_without_metrics_moves_nothing_although_its_evidence_makes_a_quorum() -> None:
+    """Three of seven prefer the model; three of the four that are left would be enough."""
+    made = judging_network(7)
+    made.add(made.build(metrics=reports(made, dict.fromkeys(range(3), 5))))
+    accused = tuple(proof(made, each) for each in (4, 5, 6))
+    newest = report(made, 0, value=0)
+
+    silent = apply(made.contract, made.state, made.build(evidence=accused))
+    speaking = apply(made.contract, made.state, made.build(evidence=accused, metrics=(newest,)))
+
+    assert silent.best.height == 0
+    assert speaking.best.height == 1
