@@ -32,15 +32,15 @@ class PartialLikelihood:
     has_bias: ClassVar[bool] = False
 
     def check_labels(self, labels: Floats) -> None:
-        """Check that labels are pairs of a time above 0 and an event of 0 or 1, shape (n, 2)."""
+        """Check that labels are times of 0 or more and events of 0 or 1, shape (n, 2)."""
         if labels.ndim != _LABEL_COLUMNS or labels.shape[1] != _LABEL_COLUMNS:
             raise DataError(
                 f"expected labels of shape (n, 2), time and event, got {labels.shape}: a survival "
                 "model needs both columns"
             )
         times, events = labels.T
-        if not (np.isfinite(times) & (times > 0.0)).all():
-            raise DataError("expected times above 0 as labels, got another one or a missing one")
+        if not (np.isfinite(times) & (times >= 0.0)).all():
+            raise DataError("expected times of 0 or more as labels, got a negative or missing one")
         if not np.isin(events, (0.0, 1.0)).all():
             raise DataError("expected 1 for an event and 0 for none as labels, got another value")
 

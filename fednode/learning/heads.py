@@ -21,7 +21,7 @@ class Task(Enum):
     """What the labels of a data set are, and by which figures predictions are judged.
 
     `Dataset.labels` has shape (n,) for BINARY (0 or 1), CLASSES (indices from 0) and VALUES with
-    one output, (n, outputs) for VALUES with more, and (n, 2) for SURVIVAL: time above 0, and 1
+    one output, (n, outputs) for VALUES with more, and (n, 2) for SURVIVAL: time, and 1
     where the event was seen then, 0 where the row left without it.
     """
 

@@ -1,6 +1,7 @@
 """One member's part of a training round: from the model's integers to the update's integers."""
 
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from fednode.learning.errors import TrainerError
 from fednode.learning.learner import (
     EvaluationContext,
     FitContext,
+    FitResult,
     Learner,
     Metrics,
     Parameters,
@@ -53,7 +55,8 @@ class LocalTraining:
         The same training round with the same model gives the same update again.
 
         Raises:
-            TrainerError: If training diverged, or the learner's tensors are not the contract's.
+            TrainerError: If training diverged, or the learner's tensors are not the contract's in
+                name, shape or kind of number.
         """
         context = FitContext(
             training_round=training_round,
@@ -63,6 +66,7 @@ class LocalTraining:
         # A training run that diverges is reported once, when its result is quantized.
         with np.errstate(over="ignore", invalid="ignore"):
             result = self.learner.fit(self._parameters(model), context)
+        self._check_result(training_round, result)
         # Before the momentum, so that a diverged update never enters it.
         honest = self._quantize(training_round, result.delta)
         delta = result.delta
@@ -85,6 +89,31 @@ class LocalTraining:
         # A model that diverged has figures that are no numbers: that is what is asked for.
         with np.errstate(over="ignore", invalid="ignore"):
             return self.learner.evaluate(self._parameters(model), EvaluationContext(rows=rows))
+
+    def _check_result(self, training_round: int, result: FitResult) -> None:
+        # A learner may be anybody's code: what it returns is looked at before it is used.
+        for name, values in result.delta.items():
+            kind = getattr(values, "dtype", type(values).__name__)
+            if not isinstance(kind, np.dtype) or kind.kind != "f":
+                raise self._no_update(
+                    training_round, f"expected an array of floats as tensor {name!r}, got {kind}"
+                )
+        if result.samples < 1:
+            raise self._no_update(
+                training_round, f"expected at least 1 row trained on, got {result.samples}"
+            )
+        loss = result.metrics.get("loss", 0.0)
+        if not isfinite(loss):
+            raise self._no_update(
+                training_round,
+                f"the loss after it is {loss}: the training diverged, lower the learning rate or "
+                "check the data",
+            )
+
+    def _no_update(self, training_round: int, why: str) -> TrainerError:
+        return TrainerError(
+            f"member {self.member} has no update for training round {training_round}: {why}"
+        )
 
     def _parameters(self, model: NDArray[np.int32]) -> Parameters:
         try:
@@ -112,14 +141,12 @@ class LocalTraining:
         try:
             integers = flatten(delta, self.tensors)
         except ValueError as error:
-            raise TrainerError(
-                f"member {self.member} has no update for training round {training_round}: {error}"
-            ) from error
+            raise self._no_update(training_round, str(error)) from error
         if integers.size and np.abs(integers).max() == VALUE_MAX:
-            raise TrainerError(
-                f"member {self.member} has no update for training round {training_round}: it is "
-                "beyond the range of the tensors' scale; the training diverged, lower the learning "
-                "rate or check the data"
+            raise self._no_update(
+                training_round,
+                "it is beyond the range of the tensors' scale; the training diverged, lower the "
+                "learning rate or check the data",
             )
         return integers
 

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from typing_extensions import override
 
 from fednode.attacks import Attack, parse_attack
 from fednode.learning.errors import DataError, SettingsError, TrainerError
@@ -148,6 +150,53 @@ def test_a_learner_whose_tensors_are_not_the_contracts_is_an_error() -> None:
 
     with pytest.raises(TrainerError, match=r"expected tensors named \['c'\], got \['a', 'b'"):
         member.fit(1, MODEL)
+
+
+class OneTensorLearner(ScriptedLearner):
+    """Answers with `tensor` for the first tensor, whatever it is."""
+
+    def __init__(self, tensor: object, *, samples: int = 4, loss: float = 0.5) -> None:
+        super().__init__({})
+        self.tensor, self.samples, self.loss = cast("Any", tensor), samples, loss
+
+    @override
+    def fit(self, parameters: Parameters, context: FitContext) -> FitResult:
+        delta = {"a": self.tensor, "b": parameters["b"] * 1.0}
+        return FitResult(delta=delta, samples=self.samples, metrics={"loss": self.loss})
+
+
+@pytest.mark.parametrize(
+    ("learner", "complaint"),
+    [
+        (OneTensorLearner(np.zeros(3)), r"expected shape \(2,\) for tensor 'a', got \(3,\)"),
+        (
+            OneTensorLearner(np.zeros(2, int)),
+            "expected an array of floats as tensor 'a', got int64",
+        ),
+        (OneTensorLearner(np.zeros(2, complex)), "floats as tensor 'a', got complex128"),
+        (OneTensorLearner(np.array([None, 1.0])), "floats as tensor 'a', got object"),
+        (OneTensorLearner([0.0, 0.0]), "floats as tensor 'a', got list"),
+        (OneTensorLearner(np.zeros(2), samples=0), "at least 1 row trained on, got 0"),
+        (OneTensorLearner(np.zeros(2), loss=np.nan), "the loss after it is nan: the training div"),
+        (OneTensorLearner(np.zeros(2), loss=np.inf), "the loss after it is inf: the training div"),
+    ],
+)
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_what_a_learner_must_not_return_is_one_sentence(
+    learner: Learner, complaint: str, momentum: float
+) -> None:
+    momenta = MomentumMemory()
+
+    with pytest.raises(TrainerError, match=f"member 0 has no update .* round 3: .*{complaint}"):
+        training(learner, momentum=momentum, momenta=momenta).fit(3, MODEL)
+
+    assert momenta.load_before(4) is None
+
+
+def test_float32_is_as_good_as_float64() -> None:
+    outcome = training(OneTensorLearner(np.full(2, 0.5, np.float32))).fit(3, MODEL)
+
+    assert outcome.delta.tolist() == [2**15, 2**15, 0]
 
 
 def test_a_model_that_does_not_fit_the_tensor_table_is_an_error() -> None:

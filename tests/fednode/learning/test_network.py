@@ -141,8 +141,8 @@ def test_row_weights_of_two_count_a_row_twice() -> None:
         ("steps", [1.0, 2.0], r"shape \(2, 3\), got \(2,\)"),
         ("steps", [[1.0, 2.0]], r"shape \(1, 3\), got \(1, 2\)"),
         ("cox", [1.0], r"shape \(n, 2\), time and event, got \(1,\)"),
-        ("cox", [[0.0, 1.0]], "times above 0"),
-        ("cox", [[np.nan, 1.0]], "times above 0"),
+        ("cox", [[-1.0, 1.0]], "times of 0 or more"),
+        ("cox", [[np.nan, 1.0]], "times of 0 or more"),
         ("cox", [[1.0, 2.0]], "1 for an event and 0 for none"),
     ],
 )
