@@ -81,8 +81,12 @@ class NodeSection(Section):
     )
     initial_model_file: LocalPath = Field(
         default=Path(INITIAL_MODEL_NAME),
-        description="the model to start from, if the contract continues an earlier network",
+        description="the model to start from, if the founders made a file of it",
         validate_default=True,
+    )
+    learner_file: LocalPath | None = Field(
+        default=None,
+        description="the contract's own learner; empty: the file of that name beside the genesis",
     )
     folder: LocalPath = Field(
         default=Path(STATE_NAME),

@@ -12,7 +12,7 @@ from fednode.config import NodeConfig
 from fednode.errors import ConfigError, NodeError
 from fednode.events import EventSink
 from fednode.founding.initial_model import initial_model_body, settings_of
-from fednode.founding.membership import Membership, known_state
+from fednode.founding.membership import Membership, known_state, own_code
 from fednode.learning.errors import DataError, SettingsError, TrainerError
 from fednode.learning.job import TrainingJob, save_job
 from fednode.learning.trainer import TrainerProcess
@@ -102,6 +102,7 @@ def _save_job(config: NodeConfig, membership: Membership) -> Path:
         member=membership.member,
         state_folder=str(config.node.folder / TRAINER_FOLDER),
         attack=config.test.attack,
+        code=own_code(config, contract),
     )
     save_job(path, job)
     return path

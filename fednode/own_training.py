@@ -41,7 +41,8 @@ class Trainer(Protocol):
         """Return the quantized update of the model's parameters, shape (p,).
 
         Raises:
-            TrainerError: If training failed; nothing is sent then.
+            TrainerError: If training failed; nothing is sent then. Also `DataError` and
+                `SettingsError`.
         """
 
 
@@ -126,7 +127,7 @@ class OwnTraining:
             try:
                 async with self._parts.turn:
                     return (await trainer.fit(work.training_round, base)).delta
-            except TrainerError as error:
+            except (DataError, SettingsError, TrainerError) as error:
                 logger.warning("height=%d: training failed: %s", work.height, error)
             await self._pause(pause_s)
             pause_s = min(2 * pause_s, RETRY_MAX_S)

@@ -27,6 +27,16 @@ Optimizer = Annotated[
         "weights (of classes, 1:3), stop (share of rows for early stopping), patience."
     ),
 ]
+Learner = Annotated[
+    str,
+    typer.Option(
+        help="Own learner in a file, instead of a model: path.py:MyLearner.", metavar="FILE:NAME"
+    ),
+]
+InitialModel = Annotated[
+    Path | None,
+    typer.Option(help="Model file to start from; left out: the seed decides.", metavar="FILE"),
+]
 TrainingRounds = Annotated[int, typer.Option(help="How often updates are aggregated.", min=1)]
 Rule = Annotated[str, typer.Option(help="Aggregation rule: nnm-geometric-median or mean.")]
 LearningRate = Annotated[float, typer.Option(help="Step size of local training.")]
@@ -87,3 +97,19 @@ ContinuesModel = Annotated[
         metavar="FILE",
     ),
 ]
+
+
+def chosen_model(model: str | None, learner: str) -> tuple[str | None, Path | None]:
+    """Return the model as a contract names it, None if none was chosen, and a learner's file.
+
+    Args:
+        model: Value of `--model`.
+        learner: Value of `--learner`.
+    """
+    from fednode.learning.learner_file import parse_learner
+
+    if not learner:
+        return model, None
+    if model is not None:
+        raise typer.BadParameter(f"expected --model or --learner, got both: {model} and {learner}")
+    return parse_learner(learner)

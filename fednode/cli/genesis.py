@@ -30,6 +30,8 @@ def create(
     out: option.GenesisOut = Path("genesis.fed"),
     model: option.Model = None,
     optimizer: option.Optimizer = "sgd",
+    learner: option.Learner = "",
+    initial_model: option.InitialModel = None,
     training_rounds: option.TrainingRounds = 10,
     rule: option.Rule = "nnm-geometric-median",
     learning_rate: option.LearningRate = 0.1,
@@ -53,35 +55,28 @@ def create(
 ) -> None:
     """Make the contract from the members' cards, and the network key sealed for each of them.
 
-    With --continues it goes on from the model of an earlier network, which is written next to it.
+    With --continues, --learner or --initial-model the initial model is written next to the key.
 
     Example: fednode genesis create *.card --name "Four hospitals" --training-rounds 20
+
+    Example: fednode genesis create *.card --name "Ours" --learner my_learner.py:MyLearner
     """
     from fednode.cli.earlier_chain import read_earlier
     from fednode.founding.contracts import ContractOptions, timeouts_of
 
+    chosen, learner_file = option.chosen_model(model, learner)
     earlier = read_earlier(continues, continues_genesis, continues_model)
+    if earlier is not None and initial_model is not None:
+        raise typer.BadParameter("expected --continues or --initial-model, got both")
     options = ContractOptions(
-        name=name,
-        model=model or (earlier.model.architecture if earlier else DEFAULT_MODEL),
-        optimizer=optimizer,
-        training_rounds=training_rounds,
-        rule=rule,
-        learning_rate=learning_rate,
-        momentum=momentum,
-        worker_momentum=worker_momentum,
-        batch_size=batch_size,
-        local_steps=local_steps,
-        seed=seed,
-        byzantine_budget=byzantine_budget,
-        trainer_budget=trainer_budget,
-        min_updates=min_updates,
-        metric=metric,
-        patience=patience,
-        tolerance=tolerance,
-        max_staleness=max_staleness,
+        name=name, learner_file=learner_file, initial_model=initial_model, optimizer=optimizer,
+        model=chosen or (earlier.model.architecture if earlier else DEFAULT_MODEL),
+        training_rounds=training_rounds, rule=rule, learning_rate=learning_rate, momentum=momentum,
+        worker_momentum=worker_momentum, batch_size=batch_size, local_steps=local_steps, seed=seed,
+        byzantine_budget=byzantine_budget, trainer_budget=trainer_budget, min_updates=min_updates,
+        metric=metric, patience=patience, tolerance=tolerance, max_staleness=max_staleness,
         timeouts=timeouts_of(collect_timeout, view_timeout),
-    )
+    )  # fmt: skip
     _create(cards, options, out, earlier)
 
 
@@ -94,24 +89,34 @@ def _create(
     from fednode.founding.cards import load_card
     from fednode.founding.contracts import make_contract
     from fednode.founding.genesis_files import check_absent, save_genesis, save_new
+    from fednode.founding.initial_model import founders_model_file
     from fednode.founding.network_key import seal_network_key
     from fednode.wire.envelope import KEY_BYTES
     from ledger.genesis import Genesis
 
     files = [out, out.parent / NETWORK_KEY_NAME]
-    if earlier is not None:
-        files.append(out.parent / INITIAL_MODEL_NAME)
-    check_absent(*files)
+    model_path = out.parent / INITIAL_MODEL_NAME
+    check_absent(*files, *([model_path] if earlier is not None else []))
     contract = make_contract([load_card(path) for path in cards], options, earlier)
+    model_file = founders_model_file(contract, options.start, earlier)
+    if model_file is not None:
+        check_absent(model_path)
+        files.append(model_path)
     genesis = Genesis(contract=contract, signatures=())
     save_genesis(out, genesis, is_new=True)
     save_new(files[1], seal_network_key(contract, token_bytes(KEY_BYTES)))
-    if earlier is not None:
-        save_new(files[2], earlier.file)
+    if model_file is not None:
+        save_new(model_path, model_file)
+    if options.learner_file is not None:
+        files.append(options.learner_file)
     _print_genesis(genesis)
     print()
-    names = " and ".join(str(path) for path in files)
+    names = _listed([str(path) for path in files])
     print(f"Send {names} to every member, who runs 'fednode genesis sign'.")
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join((", ".join(names[:-1]), names[-1]))
 
 
 @app.command()
@@ -247,26 +252,36 @@ def _genesis_data(genesis: "Genesis") -> "Mapping[str, object]":
 
 def _origin(contract: "Contract") -> str:
     """Where the initial model comes from."""
-    if not contract.continues:
-        return f"seed {contract.training.seed}"
-    (named,) = contract.continues
-    return f"of chain {named.chain_id.hex()} after height {named.height}"
+    from fednode.founding.initial_model import is_from_seed
+
+    if contract.continues:
+        (named,) = contract.continues
+        return f"of chain {named.chain_id.hex()} after height {named.height}"
+    return f"seed {contract.training.seed}" if is_from_seed(contract) else "the founders' file"
 
 
 def _print_genesis(genesis: "Genesis") -> None:
     from fednode.founding.consent import missing_signatures
     from fednode.founding.terms import feedback_text, role_names, tolerance_lines
+    from fednode.learning.models import is_built_in
     from ledger.genesis import chain_id
 
     contract = genesis.contract
     missing = set(missing_signatures(genesis))
     parameters = ", ".join(f"{each.name}={each.value}" for each in contract.aggregation.parameters)
     training = contract.training
+    # What a person compares by eye: the file of a learner that members bring.
+    own = (
+        [("learner", training.learner_hash.hex())]
+        if not is_built_in(contract.model.architecture)
+        else []
+    )
     print_pairs(
         [
             ("network", contract.name),
             ("chain id", chain_id(contract).hex()),
             ("model", f"{contract.model.architecture}, {contract.model.n_elements} parameters"),
+            *own,
             ("initial", f"{contract.model.initial_model_id.hex()} ({_origin(contract)})"),
             ("label", f"{contract.data.label or 'last column'} {contract.data.positive}".strip()),
             ("features", len(contract.data.features)),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fednode.testnet.plan import Kill, NetworkPlan
 
 DEFAULT_NODES = 4
+DEFAULT_MODEL = "logistic"
 DEFAULT_DATA = "sklearn:breast_cancer"
 TEST_FRACTION = 0.2
 ALLOWED_WITH_RESUME = frozenset(
@@ -44,7 +45,8 @@ def run_testnet(
     split: option.Split = "",
     attack: option.Attack = None,
     rule: terms.Rule = "nnm-geometric-median",
-    model: terms.Model = "logistic",
+    model: terms.Model = None,
+    learner: terms.Learner = "",
     learning_rate: terms.LearningRate = 0.1,
     batch_size: terms.BatchSize = 16,
     local_steps: terms.LocalSteps = 50,
@@ -79,12 +81,18 @@ def run_testnet(
             "allow_one_class": allow_one_class,
         }  # fmt: skip
         chosen: dict[str, Any] = {
-            "training_rounds": training_rounds, "rule": rule, "model": model, "seed": seed,
-            "learning_rate": learning_rate, "batch_size": batch_size, "local_steps": local_steps,
+            "training_rounds": training_rounds, "rule": rule, "learning_rate": learning_rate,
+            "batch_size": batch_size, "local_steps": local_steps, "seed": seed,
         }  # fmt: skip
+        chosen |= _model(model, learner)
         plan = _plan(described, chosen, nodes, attack or [], hold_out=hold_out)
         place = _founded(folder, plan, own_broker)
     _run(place, own_broker, kills, as_json=as_json, events=events)
+
+
+def _model(model: str | None, learner: str) -> dict[str, Any]:
+    name, file = terms.chosen_model(model, learner)
+    return {"model": name or DEFAULT_MODEL, "learner_file": file}
 
 
 def _plan(

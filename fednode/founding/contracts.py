@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from fednode.errors import ConfigError
 from fednode.founding.cards import MemberCard
-from fednode.founding.initial_model import Earlier, model_terms
+from fednode.founding.initial_model import Earlier, Start, model_terms
 from fednode.learning.learner import TrainingSettings
+from fednode.learning.learner_file import OwnCode
 from fednode.learning.registry import learner_hash
 from fednode.learning.statistics import combine
 from ledger.bodies import body_bytes
@@ -54,8 +56,10 @@ class ContractOptions:
 
     Attributes:
         name: Title of the network.
-        model: A built-in model (`fednode.learning.models`), or a learner as
+        model: A built-in model (`fednode.learning.models`), or a learner as `name.py:MyLearner` or
             `package.module:factory`.
+        learner_file: Where `name.py` is; None for a model that is in no file.
+        initial_model: A model file to start from; None starts from the seed.
         optimizer: How members train (`fednode.learning.local_terms`).
         training_rounds: Number of times that updates are aggregated.
         rule: Name of the aggregation rule (`fednode.aggregation.rules`).
@@ -73,6 +77,8 @@ class ContractOptions:
     name: str
     model: str = "logistic"
     optimizer: str = "sgd"
+    learner_file: Path | None = None
+    initial_model: Path | None = None
     training_rounds: int = 10
     rule: str = "nnm-geometric-median"
     learning_rate: float = 0.1
@@ -89,6 +95,11 @@ class ContractOptions:
     tolerance: float = 0.05
     max_staleness: int = 1
     timeouts: Timeouts = TIMEOUTS
+
+    @property
+    def start(self) -> Start:
+        """Where training starts."""
+        return Start(code=OwnCode(file=self.learner_file), file=self.initial_model)
 
     @property
     def settings(self) -> TrainingSettings:
@@ -125,7 +136,7 @@ def make_contract(
         SettingsError: If there is no such model.
     """
     data = _data_terms(cards, earlier)
-    model = model_terms(options.settings, len(data.features), earlier)
+    model = model_terms(options.settings, len(data.features), options.start, earlier)
     members = tuple(_member(card) for card in cards)
     n, m = _count(members)
     budget = _chosen(options.byzantine_budget, cap_budget(n, n) if n else 0)
@@ -257,7 +268,7 @@ def _training_terms(options: ContractOptions) -> TrainingTerms:
         batch_size=options.batch_size,
         local_steps=options.local_steps,
         seed=options.seed,
-        learner_hash=learner_hash(options.model),
+        learner_hash=learner_hash(options.model, options.start.code),
     )
 
 

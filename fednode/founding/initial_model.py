@@ -1,17 +1,19 @@
 """The model a network starts from: made from a seed, or left by an earlier chain (rule P1)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fednode.errors import ConfigError
 from fednode.founding.genesis_files import read_public_file
 from fednode.learning.learner import TrainingSettings
+from fednode.learning.learner_file import NO_CODE, OwnCode
+from fednode.learning.models import is_built_in
 from fednode.learning.registry import initial_model
-from ledger.bodies import body_id, encode_model_body
+from ledger.bodies import body_id, decode_model_body, encode_model_body
 from ledger.continuation import continues_after, models_left
 from ledger.errors import DecodeError
-from ledger.genesis import Continues, Contract, DataTerms, ModelTerms
-from ledger.model_file import ModelFile, decode_model_file
+from ledger.genesis import Continues, Contract, DataTerms, ModelTerms, chain_id
+from ledger.model_file import ModelFile, decode_model_file, encode_model_file, origin_metadata
 from ledger.state import State
 from ledger.tensors import TensorTable
 
@@ -65,15 +67,38 @@ def take_over(contract: Contract, state: State, file: bytes) -> Earlier:
     )
 
 
-def model_terms(settings: TrainingSettings, n_features: int, earlier: Earlier | None) -> ModelTerms:
-    """Return the model of a new contract: from the seed, unless an earlier network leaves one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Where a new network's training starts, as its founders choose.
+
+    Attributes:
+        code: Where the members' own learner is.
+        file: A model file; None for the parameters that follow from the seed.
+    """
+
+    code: OwnCode = NO_CODE
+    file: Path | None = None
+
+
+def model_terms(
+    settings: TrainingSettings, n_features: int, start: Start, earlier: Earlier | None
+) -> ModelTerms:
+    """Return the model of a new contract: from the seed, unless a file or earlier network has it.
 
     Raises:
-        ConfigError: If the earlier network had another model than the one chosen.
+        ConfigError: If the earlier network or the file has another model than the one chosen.
         SettingsError: If there is no such model.
     """
-    tensors, body = _seeded_body(settings, n_features, settings.seed)
+    tensors, body = _seeded_body(settings, n_features, start.code)
     initial_id = body_id(body)
+    if start.file is not None:
+        given = _read_model(read_public_file(start.file, "the initial model"), str(start.file))
+        if given.tensors != tensors:
+            raise ConfigError(
+                f"{start.file}: expected a model with the tensors of {settings.model!r}, "
+                f"{_shapes(tensors)}, got {_shapes(given.tensors)}; choose its --model or --learner"
+            )
+        initial_id = given.model_id
     if earlier is not None:
         if (settings.model, tensors) != (earlier.model.architecture, earlier.model.tensors):
             raise ConfigError(
@@ -93,16 +118,19 @@ def model_terms(settings: TrainingSettings, n_features: int, earlier: Earlier | 
 def initial_model_body(contract: Contract, file: Path) -> bytes:
     """Return the body of the model from which a contract's training starts.
 
+    No code of a member's own learner is run: then the founders' file has the model.
+
     Args:
         contract: The founders'.
-        file: Where the model is, if the contract continues an earlier chain; else not read.
+        file: Where the model is, if the contract continues an earlier chain, names an own learner
+            or was made to start from a file; without a file the seed decides.
 
     Raises:
         ConfigError: If the code on this computer makes another model than the founders', or the
-            file holds another one.
+            file is missing or holds another one.
     """
     expected = contract.model.initial_model_id
-    if contract.continues:
+    if contract.continues or not is_built_in(contract.model.architecture) or file.exists():
         model = _read_model(read_public_file(file, "the initial model"), str(file))
         if (model.model_id, model.tensors) != (expected, contract.model.tensors):
             raise ConfigError(
@@ -111,15 +139,53 @@ def initial_model_body(contract: Contract, file: Path) -> bytes:
                 "contract"
             )
         return encode_model_body(model.tensors, model.values)
-    features, seed = len(contract.data.features), contract.model.initial_seed
-    _, body = _seeded_body(settings_of(contract), features, seed)
+    _, body = _seeded_body(_initial_settings(contract), len(contract.data.features), NO_CODE)
     if body_id(body) != expected:
         raise ConfigError(
             f"expected the initial model {expected.hex()[:16]}, got "
-            f"{body_id(body).hex()[:16]}; install the version of fednode and of the learner that "
-            "the founders used"
+            f"{body_id(body).hex()[:16]}; install the version of fednode that the founders used, "
+            f"or put the initial model that they made into {file}"
         )
     return body
+
+
+def founders_model_file(contract: Contract, start: Start, earlier: Earlier | None) -> bytes | None:
+    """Return the model that every member needs as a file; None if each can make it from the seed.
+
+    Args:
+        contract: The new one.
+        start: As it was made with.
+        earlier: As it was made with.
+
+    Raises:
+        ConfigError: If the file is not the contract's, or a member's own learner starts with other
+            parameters each time.
+        SettingsError: If the learner cannot be run.
+    """
+    if earlier is not None:
+        return earlier.file
+    if start.file is not None:
+        return read_public_file(start.file, "the initial model")
+    if is_built_in(contract.model.architecture):
+        return None
+    features = len(contract.data.features)
+    tensors, body = _seeded_body(_initial_settings(contract), features, start.code)
+    if body_id(body) != contract.model.initial_model_id:
+        raise ConfigError(
+            f"expected the learner {contract.model.architecture!r} to start with the same "
+            "parameters whenever it is asked, got others; let initial_parameters draw from the "
+            "generator that it is given, and from nothing else"
+        )
+    metadata = origin_metadata(chain_id(contract), 0, contract.model.initial_model_id)
+    return encode_model_file(tensors, decode_model_body(body, tensors), metadata)
+
+
+def is_from_seed(contract: Contract) -> bool:
+    """Return whether the initial model is the one that a built-in model draws from the seed."""
+    if contract.continues or not is_built_in(contract.model.architecture):
+        return False
+    _, body = _seeded_body(_initial_settings(contract), len(contract.data.features), NO_CODE)
+    return body_id(body) == contract.model.initial_model_id
 
 
 def settings_of(contract: Contract) -> TrainingSettings:
@@ -137,11 +203,19 @@ def settings_of(contract: Contract) -> TrainingSettings:
     )
 
 
+def _initial_settings(contract: Contract) -> TrainingSettings:
+    return replace(settings_of(contract), seed=contract.model.initial_seed)
+
+
 def _seeded_body(
-    settings: TrainingSettings, n_features: int, seed: int
+    settings: TrainingSettings, n_features: int, code: OwnCode
 ) -> tuple[TensorTable, bytes]:
-    tensors, values = initial_model(settings, n_features, seed)
+    tensors, values = initial_model(settings, n_features, settings.seed, code)
     return tensors, encode_model_body(tensors, values.astype("<i4", copy=False).tobytes())
+
+
+def _shapes(tensors: TensorTable) -> str:
+    return ", ".join(f"{each.name} {list(each.shape)}" for each in tensors)
 
 
 def _read_model(data: bytes, what: str) -> ModelFile:

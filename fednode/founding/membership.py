@@ -14,6 +14,8 @@ from fednode.founding.keys import MemberKey, load_key_file
 from fednode.founding.members import millionths_held
 from fednode.founding.network_key import number_in_file, open_network_key
 from fednode.founding.terms import Difference, Term, contract_terms, differences
+from fednode.learning.learner_file import OwnCode, check_code, file_name_of
+from fednode.learning.models import is_built_in
 from fednode.learning.preprocessing import preprocess
 from fednode.learning.registry import learner_hash
 from fednode.learning.site_data import load_site
@@ -192,13 +194,14 @@ def local_differences(
 
     Raises:
         DataError: If the member's rows cannot be read.
-        SettingsError: If the contract's learner is not installed.
+        SettingsError: If the contract's learner is not here, or this is another one (rule P1).
     """
     agreed = contract_terms(contract)
-    own: dict[str, Term] = {
-        f"members.{number}.name": config.node.name,
-        "training.learner_hash": learner_hash(contract.model.architecture).hex(),
-    }
+    own: dict[str, Term] = {f"members.{number}.name": config.node.name}
+    if is_built_in(contract.model.architecture):
+        own["training.learner_hash"] = learner_hash(contract.model.architecture).hex()
+    elif config.data is not None:
+        check_code(contract.model.architecture, own_code(config, contract))
     unused: tuple[Difference, ...] = ()
     if config.data is None:
         own[f"members.{number}.samples"] = 0
@@ -224,6 +227,15 @@ def local_differences(
         own = {name: own[name] for name in own if not name.startswith(f"members.{number}.")}
     relevant = {name: agreed[name] for name in own if name in agreed}
     return (*differences(own, relevant), *unused)
+
+
+def own_code(config: NodeConfig, contract: Contract) -> OwnCode:
+    """Return where the contract's own learner is on this computer, and its hash (rule P1)."""
+    name = file_name_of(contract.model.architecture)
+    file = None if name is None else config.node.genesis_file.parent / name
+    return OwnCode(
+        file=config.node.learner_file or file, sha256=contract.training.learner_hash.hex()
+    )
 
 
 def refuse_differences(found: tuple[Difference, ...]) -> None:

@@ -5,10 +5,12 @@ Nothing is unpickled: a body is an array of little-endian 32-bit integers.
 """
 
 import json
+import os
+import sys
 from collections.abc import Mapping
 from io import BytesIO, RawIOBase
 from struct import Struct
-from typing import Any, Final, TypeAlias
+from typing import Any, BinaryIO, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,3 +81,10 @@ def pack_integers(values: NDArray[np.int32]) -> bytes:
 def unpack_integers(body: bytes) -> NDArray[np.int32]:
     """Return the vector that `pack_integers` wrote."""
     return np.frombuffer(body, dtype="<i4").astype(np.int32)
+
+
+def private_output() -> BinaryIO:
+    """Return standard output for frames; what a learner prints goes to standard error from now."""
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return output

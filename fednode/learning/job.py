@@ -11,6 +11,7 @@ from fednode.attacks import parse_attack
 from fednode.learning.data_spec import DataSpec
 from fednode.learning.errors import DataError, SettingsError
 from fednode.learning.learner import TrainingSettings
+from fednode.learning.learner_file import NO_CODE, OwnCode
 from fednode.learning.local_training import LocalTraining
 from fednode.learning.momentum_store import MomentumFolder
 from fednode.learning.registry import build_learner
@@ -24,7 +25,8 @@ class TrainingJob:
     """All that a training process needs besides the model of each training round.
 
     `member` is the member's number; `attack` is empty except in test networks; `state_folder`
-    keeps the worker momentum of this one network.
+    keeps the worker momentum of this one network; `code` is where a member's own learner is, and
+    the hash of it in the contract.
     """
 
     data: DataSpec
@@ -34,6 +36,7 @@ class TrainingJob:
     member: int
     state_folder: str
     attack: str = ""
+    code: OwnCode = NO_CODE
 
 
 _JOB: Final = TypeAdapter(TrainingJob)
@@ -70,7 +73,7 @@ def open_job(job: TrainingJob) -> LocalTraining:
     one_class = job.data.allow_one_class
     data = site_datasets(load_site(job.data), job.features, allow_one_class=one_class)
     return LocalTraining(
-        learner=build_learner(job.settings, len(job.features), data),
+        learner=build_learner(job.settings, len(job.features), data, job.code),
         settings=job.settings,
         tensors=job.tensors,
         member=job.member,

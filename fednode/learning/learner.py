@@ -21,7 +21,7 @@ class TrainingSettings:
 
     `momentum` is that of SGD within a training round, `worker_momentum` that of the updates across
     training rounds, both in [0, 1). `model` names a built-in model (`fednode.learning.models`) or a
-    learner as `package.module:factory`; `optimizer` is read by `fednode.learning.local_terms`.
+    learner that members bring; `optimizer` is read by `fednode.learning.local_terms`.
     """
 
     model: str

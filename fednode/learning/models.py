@@ -155,6 +155,6 @@ def _is_possible(made: Architecture) -> bool:
 
 def _unknown(name: str) -> str:
     return (
-        f"there is no model {name!r}: choose one as {EXAMPLES}, or name your own learner as "
-        "package.module:factory"
+        f"there is no model {name!r}: choose one as {EXAMPLES}, or bring your own as "
+        "--learner path.py:MyLearner"
     )

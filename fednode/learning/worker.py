@@ -20,6 +20,7 @@ from fednode.learning.frames import (
     Header,
     encode_frame,
     pack_integers,
+    private_output,
     read_frame,
     unpack_integers,
 )
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> int:
     _die_with_parent(int(arguments[2]))
     os.nice(NICENESS)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    output = _private_output()
+    output = private_output()
     # Unbuffered: a thread that waits in a buffer's lock would abort the interpreter at its end.
     requests = _read_requests(FileIO(sys.stdin.fileno()))
     try:
@@ -59,8 +60,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _answer(training: LocalTraining, header: Header, body: bytes) -> tuple[dict[str, Any], bytes]:
-    # Errors beyond these three are faults of a learner's code: the process ends with a traceback,
-    # which the node reports.
+    # A member's own learner raises nothing else (`OwnLearner`). Errors beyond these three are our
+    # faults: the process ends with a traceback, which the node reports.
     number = header["id"]
     try:
         model = unpack_integers(body)
@@ -79,13 +80,6 @@ def _die_with_parent(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it ended before the line above
         os._exit(0)
-
-
-def _private_output() -> BinaryIO:
-    # What a learner prints must not fall between the frames: it goes to standard error.
-    output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return output
 
 
 def _read_requests(stream: FileIO) -> SimpleQueue[Request]:

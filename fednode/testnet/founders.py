@@ -16,6 +16,7 @@ from fednode.config import BrokerSection, NodeConfig, load_config, write_config
 from fednode.errors import ConfigError
 from fednode.founding.consent import sign_contract
 from fednode.founding.contracts import make_contract
+from fednode.founding.initial_model import founders_model_file
 from fednode.founding.keys import load_key_file
 from fednode.founding.members import MemberFolder, create_member
 from fednode.founding.network_key import seal_network_key
@@ -56,6 +57,7 @@ def found_network(folder: NetworkFolder, plan: NetworkPlan, broker: BrokerSectio
         write_rows(folder.test_rows, sites[0].test)
     members = tuple(_make_member(folder, site, broker, plan) for site in sites)
     contract = make_contract([member.card for member in members], plan.options)
+    model_file = founders_model_file(contract, plan.options.start, None)
     genesis = Genesis(contract=contract, signatures=())
     for member in members:
         genesis = sign_contract(genesis, load_key_file(member.config.node.key_file).signing)
@@ -64,6 +66,10 @@ def found_network(folder: NetworkFolder, plan: NetworkPlan, broker: BrokerSectio
     for number, member in enumerate(members):
         shutil.copyfile(folder.genesis, member.config.node.genesis_file)
         shutil.copyfile(folder.network_key, member.config.node.network_key_file)
+        if model_file is not None:
+            member.config.node.initial_model_file.write_bytes(model_file)
+        if plan.options.learner_file is not None:
+            shutil.copy(plan.options.learner_file, member.folder)
         if number in attacks:
             write_config(member.config_path, with_attack(member.config, attacks[number]))
     return genesis

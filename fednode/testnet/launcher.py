@@ -221,7 +221,7 @@ class Launcher:
                 if metrics is None:
                     waiting.append(number)
                     continue
-                height.accuracy = metrics["accuracy"]
+                height.accuracy = metrics.get("accuracy")
             event = {"event": "scored", "height": number, "accuracy": height.accuracy}
             self._launch.display.happened(event, self._view)
         self._unscored = waiting

@@ -146,7 +146,7 @@ def _height(block: Block, scorer: Scorer | None) -> HeightRecord:
             each.trainer for each in header.results.contributions if each.flagged == Flag.OUTLIER
         ),
         model_id=model_id,
-        accuracy=None if metrics is None else metrics["accuracy"],
+        accuracy=None if metrics is None else metrics.get("accuracy"),
     )
 
 

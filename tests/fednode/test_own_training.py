@@ -14,7 +14,7 @@ from consensus import effects as fx
 from fednode.exchange import BodyForgottenError
 from fednode.journal import Journal
 from fednode.kept_bodies import KeptBodies
-from fednode.learning.errors import DataError, TrainerError
+from fednode.learning.errors import DataError, SettingsError, TrainerError
 from fednode.learning.local_training import FitOutcome
 from fednode.own_training import OwnTraining, OwnTrainingParts
 from ledger.blobs import Blobs
@@ -106,6 +106,16 @@ async def running(folder: Path, trainer: Script) -> AsyncIterator[Run]:
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RETRY_FIRST_S", 0.0)
+
+
+@pytest.mark.parametrize("error", [DataError("no rows"), SettingsError("no file")])
+async def test_node_goes_on_whatever_error_the_training_process_names(
+    tmp_path: Path, error: Exception
+) -> None:
+    async with running(tmp_path, Script(error)) as run:
+        run.training.ask(work(1))
+
+        assert await run.next() == 1
 
 
 async def test_training_that_fails_is_tried_again_until_it_succeeds(tmp_path: Path) -> None:

@@ -17,12 +17,18 @@ from fednode.events import Plain
 from fednode.founding.cards import MemberCard
 from fednode.founding.consent import sign_contract
 from fednode.founding.contracts import ContractOptions, make_contract
-from fednode.founding.initial_model import Earlier, initial_model_body, settings_of
+from fednode.founding.initial_model import (
+    Earlier,
+    founders_model_file,
+    initial_model_body,
+    settings_of,
+)
 from fednode.founding.keys import MemberKey
 from fednode.founding.membership import Membership
 from fednode.learning.data_spec import DataSpec
 from fednode.learning.dataset import Dataset
 from fednode.learning.learner import Metrics, RowSet
+from fednode.learning.learner_file import OwnCode
 from fednode.learning.local_training import FitOutcome, LocalTraining
 from fednode.learning.momentum_store import MomentumMemory
 from fednode.learning.registry import build_learner
@@ -161,17 +167,29 @@ def found_sites(
     datasets = [
         site_datasets(site, features, allow_one_class=spec.allow_one_class) for site in sites
     ]
-    return tuple(
+    peers = tuple(
         Peer(
             membership=Membership(
                 genesis=genesis, member=number, key=key.signing, network_key=NETWORK_KEY
             ),
             folder=folder / f"member-{number}",
-            training=_training(genesis, datasets[number], number, (attacks or {}).get(number)),
+            training=_training(
+                genesis, datasets[number], number, options.start.code, (attacks or {}).get(number)
+            ),
             watch=HeightWatch(),
         )
         for number, key in enumerate(keys)
     )
+    if earlier is None:
+        _send_model(peers, founders_model_file(genesis.contract, options.start, None))
+    return peers
+
+
+def _send_model(peers: Sequence[Peer], file: bytes | None) -> None:
+    if file is not None:
+        for peer in peers:
+            peer.folder.mkdir(parents=True)
+            (peer.folder / INITIAL_MODEL_NAME).write_bytes(file)
 
 
 async def run_network(
@@ -203,12 +221,16 @@ def _card(site: Site, key: MemberKey, number: int, spec: DataSpec) -> MemberCard
 
 
 def _training(
-    genesis: Genesis, data: Mapping[RowSet, Dataset], number: int, attack: str | None
+    genesis: Genesis,
+    data: Mapping[RowSet, Dataset],
+    number: int,
+    code: OwnCode,
+    attack: str | None,
 ) -> LocalTraining:
     contract = genesis.contract
     settings = settings_of(contract)
     return LocalTraining(
-        learner=build_learner(settings, len(contract.data.features), data),
+        learner=build_learner(settings, len(contract.data.features), data, code),
         settings=settings,
         tensors=contract.model.tensors,
         member=number,
