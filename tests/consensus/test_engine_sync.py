@@ -27,7 +27,7 @@ from tests.support.consensus.bench import (
     equal_contract,
     started,
 )
-from tests.support.ledger import digest, have, stub_chain
+from tests.support.ledger import certify, digest, have, stub_chain
 from tests.support.members import carry, new_key, rotate
 
 
@@ -292,3 +292,27 @@ def test_a_forged_certificate_of_the_last_block_adds_nothing_to_the_own_one() ->
 
     assert lines == ("notice",)
     assert bench.engine._desk.tip_certificate == built.certificates[0]
+
+
+def test_commits_of_another_view_are_not_mixed_into_the_certificate_of_the_last_block() -> None:
+    """Rules P28, P40: both are quorums, but of different votes; one certificate is of one vote."""
+    built = equal_chain(1)
+    whole = built.certificates[0]
+    built.certificates[0] = replace(whole, bitmap=bytes([0b0111]), signatures=whole.signatures[:3])
+    bench = started(chain=built)
+    later = certify(
+        built.blocks[0], built.states[0].validators, dict(enumerate(built.keys)), view=1
+    )
+
+    lines = bench.certify(later)
+
+    assert lines == ()
+    assert bench.engine._desk.tip_certificate == built.certificates[0]
+
+
+def test_a_certificate_of_height_0_is_nothing() -> None:
+    """Rule P40: before block 1 there is no last block that it could be of."""
+    bench = started()
+    forged = replace(bench.certificate(COMMIT, 0, digest("genesis")), height=0)
+
+    assert bench.certify(forged) == ()

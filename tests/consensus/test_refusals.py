@@ -213,3 +213,10 @@ def test_a_connection_before_the_start_of_a_new_chain_has_no_decision_to_repeat(
     lines = bench.step(Reconnected())
 
     assert not any(line.startswith("certificate") for line in lines)
+
+
+def test_the_timer_of_a_question_that_is_answered_asks_nothing_again() -> None:
+    """Rules P37, P60."""
+    bench = started()
+
+    assert bench.fire(TimerKind.ASK) == ()
