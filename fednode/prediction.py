@@ -1,6 +1,6 @@
 """Use a model: read its file, prepare rows as the contract says, predict and score."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 
 from fednode.aggregation.fixedpoint import unflatten
 from fednode.errors import ConfigError
-from fednode.learning.evaluation import THRESHOLD, accuracy
+from fednode.learning.calibration import brier_score, calibration_error, fit_platt
+from fednode.learning.evaluation import THRESHOLD
 from fednode.learning.heads import Task
 from fednode.learning.models import build_network, is_built_in
 from fednode.learning.preprocessing import preprocess
 from fednode.learning.ranking import area_under_curve
 from fednode.learning.rows import Rows
+from fednode.learning.thresholds import Threshold, youden_threshold
 from ledger.bodies import decode_model_body
 from ledger.errors import DecodeError
 from ledger.genesis import Contract, chain_id
@@ -27,30 +29,65 @@ class Prediction:
     Attributes:
         probabilities: Of the positive class, shape (n,).
         labels: What was observed, 0 or 1, NaN where nothing was, shape (n,).
+        threshold: Probability above which a row is called positive.
     """
 
     probabilities: NDArray[np.float64]
     labels: NDArray[np.float64]
+    threshold: float = THRESHOLD
 
     @property
     def accuracy(self) -> float:
         """Share of the labelled rows that the model is right about; NaN without labels."""
-        scores, labels = self._labelled()
-        return accuracy(scores, labels) if len(labels) else float("nan")
+        probabilities, labels = self.labelled()
+        right = (probabilities > self.threshold) == (labels > 0.0)
+        return float(right.mean()) if len(labels) else float("nan")
 
     @property
     def area_under_curve(self) -> float | None:
         """Chance that a positive row scores above a negative one; None without both classes."""
-        scores, labels = self._labelled()
-        has_both = len(np.unique(labels)) == len(("negative", "positive"))
-        return area_under_curve(scores, labels) if has_both else None
+        return area_under_curve(*self.labelled()) if self._has_both_classes else None
+
+    @property
+    def brier_score(self) -> float | None:
+        """Mean squared difference of probability and label; None without labels."""
+        probabilities, labels = self.labelled()
+        return brier_score(probabilities, labels) if len(labels) else None
+
+    @property
+    def calibration_error(self) -> float | None:
+        """How far shares of positive rows are from their probabilities; None without labels."""
+        probabilities, labels = self.labelled()
+        return calibration_error(probabilities, labels) if len(labels) else None
+
+    @property
+    def best_threshold(self) -> Threshold | None:
+        """The threshold of Youden's index on the labelled rows; None without both classes."""
+        return youden_threshold(*self.labelled()) if self._has_both_classes else None
 
     @property
     def is_positive(self) -> NDArray[np.bool_]:
         """The predicted classes, shape (n,)."""
-        return np.asarray(self.probabilities > THRESHOLD)
+        return np.asarray(self.probabilities > self.threshold)
 
-    def _labelled(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def calibrated_by(self, held: "Prediction") -> "Prediction":
+        """Return this with probabilities as they come true among other rows, by Platt scaling.
+
+        Args:
+            held: Of the same model, for labelled rows that it was not trained on.
+
+        Raises:
+            DataError: If those rows are not of both classes.
+        """
+        curve = fit_platt(*held.labelled())
+        return replace(self, probabilities=curve.apply(self.probabilities))
+
+    @property
+    def _has_both_classes(self) -> bool:
+        return len(np.unique(self.labelled()[1])) == len(("negative", "positive"))
+
+    def labelled(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return probabilities and labels of the rows that have a label, both of shape (k,)."""
         known = ~np.isnan(self.labels)
         return self.probabilities[known], self.labels[known]
 

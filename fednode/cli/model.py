@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fednode.cli import data_options as option
+from fednode.cli import prediction_output
 from fednode.cli.ledger_options import GenesisOption
-from fednode.cli.output import JsonOption, print_json, print_pairs, print_table
+from fednode.cli.output import JsonOption, print_json, print_table
 
 if TYPE_CHECKING:
     from fednode.learning.rows import Rows
-    from fednode.prediction import Prediction
 
 app = typer.Typer(name="model", no_args_is_help=True, help="Write a model to a file, and use it.")
 
@@ -117,6 +117,8 @@ def predict(
     positive: option.Positive = "",
     no_header: option.NoHeader = False,
     column_names: option.ColumnNames = "",
+    threshold: prediction_output.Threshold = 0.5,
+    calibrate_by: prediction_output.CalibrateBy = None,
     out: Annotated[
         Path | None, typer.Option(help="Write one line per row.", metavar="FILE")
     ] = None,
@@ -129,6 +131,8 @@ def predict(
     Example: fednode model predict model.safetensors --genesis genesis.fed --data new.csv
     --out predictions.csv
     """
+    from dataclasses import replace
+
     from fednode.founding.genesis_files import load_genesis
     from fednode.prediction import load_model_values
     from fednode.prediction import predict as apply_model
@@ -148,10 +152,14 @@ def predict(
     else:
         assert config is not None
         chosen = _member_rows(config, rows)
-    prediction = apply_model(contract, load_model_values(model, contract), chosen)
+    values = load_model_values(model, contract)
+    prediction = replace(apply_model(contract, values, chosen), threshold=threshold)
+    if calibrate_by is not None:
+        held = apply_model(contract, values, _member_rows(calibrate_by, RowSetName.HOLD_OUT))
+        prediction = prediction.calibrated_by(held)
     if out is not None:
-        _write(out, prediction)
-    _print(prediction, as_json=as_json)
+        prediction_output.write_prediction(out, prediction)
+    prediction_output.print_prediction(prediction, as_json=as_json)
 
 
 def _member_rows(config: Path, name: RowSetName) -> "Rows":
@@ -170,50 +178,3 @@ def _member_rows(config: Path, name: RowSetName) -> "Rows":
         raise ConfigError(f"expected {name.value} rows in {config}, got none; name other --rows")
     chosen: Rows = rows
     return chosen
-
-
-def _write(path: Path, prediction: "Prediction") -> None:
-    from math import isnan
-
-    from fednode.founding.genesis_files import save_new
-
-    triples = zip(
-        prediction.probabilities.tolist(),
-        prediction.is_positive.tolist(),
-        prediction.labels.tolist(),
-        strict=True,
-    )
-    lines = ["row,probability,predicted,label"]
-    lines += [
-        f"{row},{probability:.6f},{int(predicted)},{'' if isnan(label) else int(label)}"
-        for row, (probability, predicted, label) in enumerate(triples)
-    ]
-    save_new(path, ("\n".join(lines) + "\n").encode())
-
-
-def _print(prediction: "Prediction", *, as_json: bool) -> None:
-    area = prediction.area_under_curve
-    labels = prediction.labels.tolist()
-    labelled = sum(label in {0.0, 1.0} for label in labels)
-    data = {
-        "rows": len(labels),
-        "predicted_positive": int(prediction.is_positive.sum()),
-        "labelled": labelled,
-        "positive": labels.count(1.0),
-        "accuracy": prediction.accuracy if labelled else None,
-        "auc": area,
-    }
-    if as_json:
-        print_json(data)
-        return
-    pairs: list[tuple[str, object]] = [
-        ("rows", data["rows"]),
-        ("predicted positive", data["predicted_positive"]),
-    ]
-    if labelled:
-        pairs += [
-            ("observed positive", f"{data['positive']} of {labelled} with a label"),
-            ("accuracy", f"{prediction.accuracy:.4f}"),
-            ("AUC", "one class only" if area is None else f"{area:.4f}"),
-        ]
-    print_pairs(pairs)

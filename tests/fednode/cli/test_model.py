@@ -11,9 +11,11 @@ from safetensors.numpy import load_file
 
 from fednode.config import BrokerSection, DataSection, NodeConfig, NodeSection, write_config
 from fednode.errors import ConfigError
+from fednode.learning.calibration import fit_platt
 from fednode.learning.data_spec import DataSpec
 from fednode.learning.errors import DataError
 from fednode.learning.preprocessing import preprocess
+from fednode.learning.site_data import load_site
 from fednode.learning.sources import read_rows
 from fednode.prediction import load_model_values, predict
 from fednode.prediction_rows import Layout, read_feature_rows
@@ -113,6 +115,49 @@ def test_accuracy_is_that_of_the_rows_with_a_label(made: Made, tmp_path: Path) -
     assert (data["predicted_positive"], data["labelled"], data["positive"]) == (2, 3, 2)
     assert data["accuracy"] == pytest.approx(1 / 3)
     assert data["auc"] == pytest.approx(0.25)
+
+
+def test_labels_judge_probabilities_and_name_a_threshold(made: Made, tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    invoke("model", "export", made.member(0), "--out", model)
+    arguments = ("model", "predict", model, "--genesis", made.genesis_file, "--data", made.rows)
+
+    data = json_of(*arguments)
+    by_best = json_of(*arguments, "--threshold", data["best_threshold"])
+    text = invoke(*arguments, "--threshold", 1).output
+
+    rates = data["best_sensitivity"], data["best_specificity"]
+    negative, positive = ROWS - data["positive"], data["positive"]
+    assert 0.0 < data["brier"] < 0.25
+    assert 0.0 < data["calibration_error"] < 0.5
+    assert by_best["accuracy"] * ROWS == pytest.approx(rates[0] * positive + rates[1] * negative)
+    assert "0 above 1" in text
+    assert f"best threshold      {data['best_threshold']:.4f}: sensitivity" in text
+
+
+def test_probabilities_are_calibrated_by_a_members_hold_out(made: Made, tmp_path: Path) -> None:
+    model, config, out = tmp_path / "m", tmp_path / "node.toml", tmp_path / "p.csv"
+    section = DataSection(
+        source=str(made.rows), label="sick", drop_columns=("site",), hold_out_fraction=0.5
+    )
+    broker = BrokerSection(url="mqtt://h")
+    write_config(config, NodeConfig(node=NodeSection(name="x"), broker=broker, data=section))
+    invoke("model", "export", made.member(0), "--out", model)
+    of, values = made.genesis.contract, load_model_values(model, made.genesis.contract)
+    rows = load_site(section.spec())
+    assert rows.hold_out is not None
+    curve = fit_platt(predict(of, values, rows.hold_out).probabilities, rows.hold_out.labels)
+
+    invoke(
+        "model", "predict", model, "--genesis", made.genesis_file, "--config", config,
+        "--rows", "training", "--calibrate-by", config, "--out", out,
+    )  # fmt: skip
+
+    with out.open(encoding="utf-8") as file:
+        written = [float(row["probability"]) for row in csv.DictReader(file)]
+    plain = predict(of, values, rows.training).probabilities
+    assert written == pytest.approx(curve.apply(plain).tolist(), abs=1e-6)
+    assert written != pytest.approx(plain.tolist(), abs=1e-3)
 
 
 def test_rows_of_a_member_are_predicted_by_its_configuration(made: Made, tmp_path: Path) -> None:

@@ -54,15 +54,17 @@ def test_training_lowers_the_loss_and_repeats_with_the_same_seed(optimizer: str)
 
 def test_proximal_pull_is_nothing_at_the_start_and_grows_with_the_distance() -> None:
     network, rate, mu = build_network("logistic", 1), 0.5, 0.3
+    start = {"matrix0": np.array([[0.7]]), "bias0": np.array([-0.4])}
     settings = replace(SETTINGS, learning_rate=rate, local_steps=2)
     pulled = replace(settings, optimizer=f"sgd,prox={mu}")
 
-    one = train(network, ZERO, ONE_ROW, context(replace(settings, local_steps=1))).parameters
-    plain = train(network, ZERO, ONE_ROW, context(settings)).parameters
-    near = train(network, ZERO, ONE_ROW, context(pulled)).parameters
+    one = train(network, start, ONE_ROW, context(replace(settings, local_steps=1))).parameters
+    plain = train(network, start, ONE_ROW, context(settings)).parameters
+    near = train(network, start, ONE_ROW, context(pulled)).parameters
 
-    for name in ZERO:
-        assert near[name] == pytest.approx(plain[name] - rate * mu * one[name])
+    for name, values in start.items():
+        pull = rate * mu * (one[name] - values)
+        assert near[name] == pytest.approx(plain[name] - pull)
 
 
 def test_class_weights_multiply_the_gradient_of_their_rows() -> None:
@@ -132,6 +134,30 @@ def test_early_stopping_gives_the_parameters_of_the_best_look() -> None:
     shorter = train(network, start, noisy(), context(replace(settings, local_steps=stopped.steps)))
 
     assert np.array_equal(stopped.parameters["matrix0"], shorter.parameters["matrix0"])
+
+
+@pytest.mark.parametrize("patience", [1, 2, 4])
+def test_early_stopping_waits_for_as_many_bad_looks_as_it_has_patience(patience: int) -> None:
+    batches: list[int] = []
+
+    def count(features: Floats, rng: np.random.Generator) -> Floats:
+        del rng
+        batches.append(len(features))
+        return features
+
+    network = build_network("logistic", 20)
+    settings = replace(
+        SETTINGS,
+        learning_rate=50.0,  # every look after the first is worse
+        local_steps=100,
+        batch_size=15,  # all rows that are not set aside: a look after each step
+        optimizer=f"sgd,stop=0.5,patience={patience}".removesuffix(",patience=3"),
+    )
+    start = network.initial_parameters(np.random.default_rng(0))
+
+    stopped = train(network, start, noisy(), context(settings), count)
+
+    assert len(batches) == stopped.steps + patience
 
 
 def test_too_few_rows_to_set_aside_are_refused() -> None:
