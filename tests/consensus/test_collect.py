@@ -146,6 +146,12 @@ def test_everybody_is_expected_until_two_training_blocks_exist() -> None:
     assert collection(chain(0)).expected() == (0, 1, 2, 3)
     assert collection(chain(1)).expected() == (0, 1, 2, 3)
 
+    built = chain(0)
+    for _ in range(6):
+        built.add(built.build(trainers=()))
+    assert built.state.recent_training == ()
+    assert collection(built).expected() == (0, 1, 2, 3)
+
 
 def test_later_those_are_expected_that_were_included_or_heard_of() -> None:
     """Rule P11: in one of the last two training blocks, or a header for the last four heights."""

@@ -1,6 +1,9 @@
 """When a block is locked, committed and decided (rules P24-P28, P33)."""
 
+from dataclasses import replace
+
 from consensus.effects import (
+    CommitBlock,
     Halt,
     Notice,
     TimerKind,
@@ -188,6 +191,21 @@ def test_a_certificate_of_an_invalid_block_stops_the_process() -> None:
     assert isinstance(halt, Halt)
     assert "wrong aggregate" in halt.reason
     assert bench.start() == ()
+
+
+def test_a_decided_block_that_comes_after_its_certificate_is_checked_before_it_is_committed() -> (
+    None
+):
+    """Rules P13, P28: a quorum of liars must not get a block past the rules of the ledger."""
+    bench = started()
+    block = bench.block("A")
+    forged = replace(block, header=replace(block.header, state_root=bytes(32)))
+    bench.certify(bench.certificate(COMMIT, 0, block_id(forged.header)))
+
+    lines = bench.propose(forged, 0)
+
+    assert lines[-1] == "halt"
+    assert bench.of_type(CommitBlock) == []
 
 
 def test_a_late_check_that_fails_after_the_decision_stops_the_process() -> None:
