@@ -210,7 +210,8 @@ class Continues:
     model_id: Digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not slotted: the number of trainers is asked for at every HAVE list.
+@dataclass(frozen=True, kw_only=True)
 class Contract:
     """The terms that every founding member signs (rule P1).
 
@@ -236,6 +237,11 @@ class Contract:
     timeouts: Timeouts
     limits: Limits
     continues: Annotated[tuple[Continues, ...], Items(1)] = ()
+
+    @cached_property
+    def n_trainers(self) -> int:
+        """Number m of members that may send updates."""
+        return sum(member.is_trainer for member in self.members)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,11 +278,6 @@ def consent_bytes(contract: Contract) -> bytes:
 def public_keys(contract: Contract) -> tuple[bytes, ...]:
     """Return the members' keys by member number."""
     return tuple(member.public_key for member in contract.members)
-
-
-def trainers_in_role(contract: Contract) -> int:
-    """Return the number m of members that may send updates."""
-    return sum(member.is_trainer for member in contract.members)
 
 
 def updates_needed(contract: Contract) -> int:

@@ -21,7 +21,6 @@ from ledger.genesis import (
     Member,
     Role,
     consent_bytes,
-    trainers_in_role,
     updates_needed,
 )
 from ledger.keys import ED25519, SignatureScheme
@@ -78,7 +77,7 @@ def fault_tolerance(contract: Contract) -> FaultTolerance:
     silent = budget if budget > 0 else cap_budget(validators, validators)
     return FaultTolerance(
         silent_validators=silent,
-        silent_trainers=trainers_in_role(contract) - updates_needed(contract),
+        silent_trainers=contract.n_trainers - updates_needed(contract),
         lying_trainers=contract.trainer_budget,
     )
 
@@ -175,7 +174,7 @@ def member_problems(where: str, member: Member) -> Problems:
 
 def _budget_problems(contract: Contract) -> Problems:
     validators = sum(member.is_validator for member in contract.members)
-    trainers, needed = trainers_in_role(contract), updates_needed(contract)
+    trainers, needed = contract.n_trainers, updates_needed(contract)
     most = cap_budget(contract.byzantine_budget, max(1, validators))
     if contract.byzantine_budget > most:
         expected = f"at most {most} of {validators} validators"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ledger.evidence import accused
 from ledger.feedback import hold_out_powers
-from ledger.genesis import Contract, trainers_in_role, updates_needed
+from ledger.genesis import Contract, updates_needed
 from ledger.keys import Signed
 from ledger.powers import ValidatorSet
 from ledger.records import BlockKind, Evidence, HaveList, UpdateHeader, header_digest
@@ -41,7 +41,7 @@ def listing_problem(contract: Contract, have: HaveList) -> str | None:
 
     Without a bound the lists of a few liars would make every proposal too large for a packet.
     """
-    most = trainers_in_role(contract)
+    most = contract.n_trainers
     if len(have.entries) <= most:
         return None
     return f"expected at most one update of each of {most} trainers, got {len(have.entries)}"

@@ -275,8 +275,8 @@ _ROWS: Final = (
     _ledger(
         "P83",
         "genesis_rules",
-        "trainers_in_role(contract) - updates_needed(contract)",
-        "trainers_in_role(contract)",
+        "contract.n_trainers - updates_needed(contract)",
+        "contract.n_trainers",
         "tests/ledger/test_genesis.py",
     ),
     Knockout(

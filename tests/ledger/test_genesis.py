@@ -19,7 +19,6 @@ from ledger.genesis import (
     RuleParameter,
     chain_id,
     public_keys,
-    trainers_in_role,
     updates_needed,
 )
 from ledger.genesis_rules import (
@@ -301,7 +300,7 @@ def test_three_numbers_of_a_contract() -> None:
 def test_plain_questions_to_a_contract() -> None:
     mixed = with_roles(TERMS, {3: Role.VALIDATOR})
 
-    assert (trainers_in_role(TERMS), trainers_in_role(mixed)) == (4, 3)
+    assert (TERMS.n_trainers, mixed.n_trainers) == (4, 3)
     assert updates_needed(TERMS) == 3
     assert public_keys(TERMS) == tuple(key.public_key for key in keys(4))
     assert TERMS.model.n_elements == 8
