@@ -289,7 +289,7 @@ _ROWS: Final = (
     Knockout(
         rule="P91",
         file="fednode/inbox.py",
-        old="        if digest in self._seen:",
+        old="        if mark in self._seen:",
         new="        if False:",
         tests="tests/fednode/test_inbox.py",
     ),
