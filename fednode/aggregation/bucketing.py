@@ -28,9 +28,9 @@ def bucket_rows(distances: Table, weights: Sequence[int], f: int) -> Table:
     References:
         Karimireddy, He and Jaggi, "Byzantine-Robust Learning on Heterogeneous Datasets via
         Bucketing", ICLR 2022, algorithm 1 with `s = 2`. Deviations: averages are weighted by
-        contribution, and the order is not drawn at random but by hashes of all distances. *Why:
-        every node must find the same buckets, and nobody should know them before all updates are
-        there.*
+        contribution, and so are the buckets by that of all their rows; the order is not drawn at
+        random but by hashes of all distances. *Why: every node must find the same buckets, and
+        nobody should know them before all updates are there.*
     """
     n = len(distances)
     size = BUCKET_ROWS if (n + 1) // BUCKET_ROWS > 2 * f else 1

@@ -14,7 +14,10 @@ Split = Annotated[
 ]
 Attack = Annotated[
     list[str] | None,
-    typer.Option(help="Let a member lie, as in sign-flip:10@3; may be repeated."),
+    typer.Option(
+        help="Let a member lie, as in sign-flip:10@3; repeatable. Also gaussian:10, label-flip, "
+        "and nan and overflow, which are no updates."
+    ),
 ]
 Kill = Annotated[
     list[str] | None,

@@ -72,11 +72,14 @@ def open_job(job: TrainingJob) -> LocalTraining:
         raise DataError("the contract names no features: nothing to learn from")
     one_class = job.data.allow_one_class
     data = site_datasets(load_site(job.data), job.features, allow_one_class=one_class)
+    attack = parse_attack(job.attack) if job.attack else None
+    if attack is not None:
+        data = {**data, "training": attack.apply_to_rows(data["training"])}
     return LocalTraining(
         learner=build_learner(job.settings, len(job.features), data, job.code),
         settings=job.settings,
         tensors=job.tensors,
         member=job.member,
         momenta=MomentumFolder(Path(job.state_folder)),
-        attack=parse_attack(job.attack) if job.attack else None,
+        attack=attack,
     )

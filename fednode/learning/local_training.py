@@ -74,7 +74,7 @@ class LocalTraining:
             delta = self._apply_momentum(training_round, delta)
             honest = self._quantize(training_round, delta)
         return FitOutcome(
-            delta=honest if self.attack is None else self._lie(delta, self.attack),
+            delta=honest if self.attack is None else self._lie(delta, self.attack, training_round),
             samples=result.samples,
             metrics=result.metrics,
         )
@@ -150,5 +150,7 @@ class LocalTraining:
             )
         return integers
 
-    def _lie(self, delta: Parameters, attack: Attack) -> NDArray[np.int32]:
-        return flatten({name: attack.apply(values) for name, values in delta.items()}, self.tensors)
+    def _lie(self, delta: Parameters, attack: Attack, training_round: int) -> NDArray[np.int32]:
+        rng = np.random.default_rng([self.settings.seed, self.member, training_round, 1])
+        floats = {name: attack.apply(values, rng) for name, values in delta.items()}
+        return attack.apply_to_integers(flatten(floats, self.tensors))

@@ -13,7 +13,7 @@ from statistics import fmean
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from fednode.aggregation.rules import RULES
+from ledger.genesis import RULE_IDS
 from tests.support.hospitals import HOSPITALS, heart_score, heart_sites
 
 
@@ -26,7 +26,7 @@ def main() -> int:
     sites = heart_sites(options.data)
     print("| rule | seed | " + " | ".join(HOSPITALS) + " | hospital mean | pooled test |")
     print("|---|---|" + "---|" * (len(HOSPITALS) + 2))
-    for rule in sorted(RULES):
+    for rule in sorted(RULE_IDS):
         scores = [heart_score(sites, rule, seed) for seed in range(options.seeds)]
         for seed, score in enumerate(scores):
             print_row(rule, str(seed), (*score.hospitals, score.hospital_mean, score.pooled))

@@ -1,7 +1,8 @@
 """Print as a table that one run's updates give one chain of models under every kernel.
 
 A network of five with real training runs for twenty heights; then its updates are aggregated again
-by every rule, each time in a process with another BLAS kernel, thread count or instruction set.
+by its rule, and every fifth time by each other rule, in processes with another BLAS kernel, thread
+count or instruction set.
 """
 
 import argparse

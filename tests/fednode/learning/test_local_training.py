@@ -130,6 +130,21 @@ def test_an_attack_beyond_the_range_saturates() -> None:
     assert liar.fit(1, MODEL).delta[0] == -VALUE_MAX
 
 
+def test_a_liar_can_send_what_is_no_update_and_others_refuse_it() -> None:
+    liar = training(ScriptedLearner({1: 1.0}), attack=parse_attack("overflow"))
+
+    assert liar.fit(1, MODEL).delta.tolist() == [-(2**31)] * 3
+
+
+def test_noise_is_the_same_when_a_training_round_is_done_again() -> None:
+    liar = training(ScriptedLearner({1: 1.0, 2: 1.0}), attack=parse_attack("gaussian:3"))
+
+    first, again, next_round = liar.fit(1, MODEL), liar.fit(1, MODEL), liar.fit(2, MODEL)
+
+    assert first.delta.tolist() == again.delta.tolist()
+    assert first.delta.tolist() != next_round.delta.tolist()
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300, 256.0])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_a_diverged_update_is_an_error_and_leaves_no_state(value: float, momentum: float) -> None:

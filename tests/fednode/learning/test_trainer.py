@@ -362,6 +362,13 @@ def test_a_job_with_an_attack_sends_the_opposite(tmp_path: Path) -> None:
     assert honest.any()
 
 
+def test_a_job_with_flipped_labels_trains_on_them(tmp_path: Path) -> None:
+    honest = open_job(build_job(tmp_path)).fit(1, MODEL).delta
+    liar = open_job(build_job(tmp_path, attack="label-flip")).fit(1, MODEL).delta
+
+    assert float(honest.astype(float) @ liar) < 0
+
+
 @pytest.mark.parametrize("answer", [{"kind": "ok"}, {"id": 1, "error": "unheard of"}])
 def test_an_answer_that_names_no_question_or_an_unknown_error_is_what_ends_the_process(
     tmp_path: Path, answer: dict[str, object]
