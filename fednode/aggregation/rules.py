@@ -86,6 +86,13 @@ def aggregate(
     Raises:
         AggregationError: If rows or weights are out of bounds or differ in number.
     """
+    delta = combine(rule, rows, weights)
+    flags = flag_outliers(squared_distances_to(delta, rows), delta.size)
+    return Aggregate(delta=delta, flags=flags)
+
+
+def combine(rule: RuleSpec, rows: Sequence[Row], weights: Sequence[int]) -> Row:
+    """Return the change of the parameters that `aggregate` returns, without its flags."""
     if len(weights) != len(rows):
         raise AggregationError(f"expected {len(rows)} weights, got {len(weights)}")
     if not rows:
@@ -93,11 +100,8 @@ def aggregate(
     scaled = scale_weights(weights)
     parts = RULES[rule.rule_id]
     if parts.preaggregation is None:
-        delta = _combine(parts.base, rows, scaled, rule.f)
-    else:
-        delta = _mix_and_combine(parts.preaggregation, parts.base, rows, scaled, rule.f)
-    flags = flag_outliers(squared_distances_to(delta, rows), delta.size)
-    return Aggregate(delta=delta, flags=flags)
+        return _combine(parts.base, rows, scaled, rule.f)
+    return _mix_and_combine(parts.preaggregation, parts.base, rows, scaled, rule.f)
 
 
 def apply_delta(parameters: NDArray[np.int32], delta: NDArray[np.int32]) -> NDArray[np.int32]:
