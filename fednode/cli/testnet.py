@@ -47,6 +47,7 @@ def run_testnet(
     rule: terms.Rule = "nnm-geometric-median",
     model: terms.Model = None,
     learner: terms.Learner = "",
+    optimizer: terms.Optimizer = "sgd",
     learning_rate: terms.LearningRate = 0.1,
     batch_size: terms.BatchSize = 16,
     local_steps: terms.LocalSteps = 50,
@@ -80,19 +81,18 @@ def run_testnet(
             "drop_columns": columns.split_names(drop), "drop_missing_rows": drop_missing_rows,
             "allow_one_class": allow_one_class,
         }  # fmt: skip
-        chosen: dict[str, Any] = {
+        chosen = _learning(model, learner, optimizer) | {
             "training_rounds": training_rounds, "rule": rule, "learning_rate": learning_rate,
             "batch_size": batch_size, "local_steps": local_steps, "seed": seed,
         }  # fmt: skip
-        chosen |= _model(model, learner)
         plan = _plan(described, chosen, nodes, attack or [], hold_out=hold_out)
         place = _founded(folder, plan, own_broker)
     _run(place, own_broker, kills, as_json=as_json, events=events)
 
 
-def _model(model: str | None, learner: str) -> dict[str, Any]:
+def _learning(model: str | None, learner: str, optimizer: str) -> dict[str, Any]:
     name, file = terms.chosen_model(model, learner)
-    return {"model": name or DEFAULT_MODEL, "learner_file": file}
+    return {"model": name or DEFAULT_MODEL, "learner_file": file, "optimizer": optimizer}
 
 
 def _plan(

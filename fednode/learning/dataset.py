@@ -46,7 +46,8 @@ def check_trainable(rows: Dataset, name: str, *, allow_one_class: bool = False) 
     """
     if not len(rows.labels):
         raise DataError(f"{name} has no rows to train on: check its file, site and split")
-    if len(np.unique(rows.labels)) == 1 and not allow_one_class:
+    has_columns = rows.labels.ndim > 1
+    if not has_columns and len(np.unique(rows.labels)) == 1 and not allow_one_class:
         raise DataError(
             f"all {len(rows.labels)} training rows of {name} have the label "
             f"{int(rows.labels[0])}: expected both classes; check the label column and the rule "

@@ -131,7 +131,8 @@ def test_labels_judge_probabilities_and_name_a_threshold(made: Made, tmp_path: P
     assert 0.0 < data["brier"] < 0.25
     assert 0.0 < data["calibration_error"] < 0.5
     assert by_best["accuracy"] * ROWS == pytest.approx(rates[0] * positive + rates[1] * negative)
-    assert "0 above 1" in text
+    assert "0 above 1\n" in text
+    assert f"accuracy            {negative / ROWS:.4f}" in text
     assert f"best threshold      {data['best_threshold']:.4f}: sensitivity" in text
 
 
