@@ -22,6 +22,31 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 DEFAULT_SEED = 20_240_229
+LONGEST_FIRST = (
+    "tests/e2e/test_faults.py",
+    "tests/e2e/test_actors.py",
+    "tests/simulation/test_gate.py",
+    "tests/e2e/test_processes.py",
+    "tests/e2e/test_bad_input.py",
+    "tests/e2e/test_scripts.py",
+    "tests/e2e/test_churn.py",
+    "tests/e2e/test_demo.py",
+    "tests/twins/test_campaigns.py",
+    "tests/crash/test_power_cuts.py",
+    "tests/e2e/test_lost_state.py",
+    "tests/ledger/test_properties.py",
+    "tests/e2e/test_deploy.py",
+    "tests/e2e/test_one_hash.py",
+    "tests/e2e/test_hospitals.py",
+    "tests/e2e/test_wheel.py",
+    "tests/e2e/test_large_model.py",
+    "tests/test_docs.py",
+    "tests/simulation/test_membership.py",
+    "tests/byzantine/test_actors.py",
+    "tests/simulation/test_lost_state.py",
+    "tests/e2e/test_flood_memory.py",
+)
+"""The files of tests that take more than ten seconds, the longest first."""
 RequireData: TypeAlias = Callable[[str], Path]
 
 # No deadline: the time of one example depends on the machine. In CI the examples are always the
@@ -49,8 +74,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In one of several processes, begin with what takes longest: they then end together."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: rank(item.nodeid.partition("::")[0]))
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     return f"seed: {config.getoption('--seed')} (replay with --seed)"
+
+
+def rank(file: str) -> int:
+    """The place of a file among those that take long; all others come after them."""
+    return LONGEST_FIRST.index(file) if file in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 @pytest.fixture
