@@ -9,8 +9,8 @@ from fednode.learning.calibration import brier_score
 from fednode.learning.dataset import Dataset
 from fednode.learning.heads import Task
 from fednode.learning.learner import Metrics, Parameters
-from fednode.learning.network import Network
 from fednode.learning.ranking import area_under_curve, concordance, macro_area_under_curve
+from fednode.learning.trainable import Trainable
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -18,7 +18,7 @@ THRESHOLD = 0.5
 """Probability above which a row is called positive."""
 
 
-def evaluate(network: Network, parameters: Parameters, rows: Dataset) -> Metrics:
+def evaluate(network: Trainable, parameters: Parameters, rows: Dataset) -> Metrics:
     """Return `samples`, `loss` and the figures of the task, those that the rows allow.
 
     | task | figures |
@@ -29,20 +29,29 @@ def evaluate(network: Network, parameters: Parameters, rows: Dataset) -> Metrics
     | survival | `c_index` where two rows can be compared |
     """
     predictions = network.predict(parameters, rows.features)
-    metrics = {
-        "samples": float(len(rows.labels)),
-        "loss": network.loss(parameters, rows.features, rows.labels),
-    }
-    match network.head.task:
+    loss = network.loss(parameters, rows.features, rows.labels)
+    return {"loss": loss, **figures(network.head.task, predictions, rows.labels)}
+
+
+def figures(task: Task, predictions: Floats, labels: Floats) -> dict[str, float]:
+    """Return `samples` and the figures of a task but its loss.
+
+    Args:
+        task: What labels and predictions are.
+        predictions: As the heads of that task predict.
+        labels: As the task says.
+    """
+    samples = {"samples": float(len(labels))}
+    match task:
         case Task.BINARY:
-            return metrics | _binary_figures(predictions, rows.labels)
+            return samples | _binary_figures(predictions, labels)
         case Task.CLASSES:
-            return metrics | _class_figures(predictions, rows.labels)
+            return samples | _class_figures(predictions, labels)
         case Task.VALUES:
-            return metrics | _value_figures(predictions, rows.labels)
+            return samples | _value_figures(predictions, labels)
         case Task.SURVIVAL:
-            index = concordance(predictions, rows.labels[:, 0], rows.labels[:, 1])
-            return metrics if index is None else metrics | {"c_index": index}
+            index = concordance(predictions, labels[:, 0], labels[:, 1])
+            return samples if index is None else samples | {"c_index": index}
 
 
 def accuracy(scores: Floats, labels: Floats) -> float:

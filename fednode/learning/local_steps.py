@@ -11,7 +11,7 @@ from fednode.learning.dataset import Dataset
 from fednode.learning.errors import DataError
 from fednode.learning.learner import FitContext, Parameters
 from fednode.learning.local_terms import LocalTerms, read_local_terms
-from fednode.learning.network import Network
+from fednode.learning.trainable import Trainable
 
 Floats: TypeAlias = NDArray[np.float64]
 Augment: TypeAlias = Callable[[Floats, np.random.Generator], Floats]
@@ -31,7 +31,7 @@ class Trained:
 class Job:
     """One member's training round, all but the point where it is."""
 
-    network: Network
+    network: Trainable
     start: Parameters
     rows: Dataset
     terms: LocalTerms
@@ -39,7 +39,7 @@ class Job:
 
 
 def train(
-    network: Network,
+    network: Trainable,
     parameters: Parameters,
     rows: Dataset,
     context: FitContext,

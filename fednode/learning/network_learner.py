@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fednode.learning.dataset import Dataset
-from fednode.learning.errors import DataError
+from fednode.learning.errors import DataError, SettingsError
 from fednode.learning.evaluation import evaluate
+from fednode.learning.heads import Head, Task
 from fednode.learning.learner import (
     EvaluationContext,
     FitContext,
@@ -15,9 +16,11 @@ from fednode.learning.learner import (
     Metrics,
     Parameters,
     RowSet,
+    TrainingSettings,
 )
 from fednode.learning.local_steps import Augment, train
-from fednode.learning.network import Network
+from fednode.learning.local_terms import read_local_terms
+from fednode.learning.trainable import Trainable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +30,7 @@ class NetworkLearner:
     `augment`, if there is one, changes the features of each batch before they are trained on.
     """
 
-    network: Network
+    network: Trainable
     data: Mapping[RowSet, Dataset]
     augment: Augment | None = None
 
@@ -59,3 +62,31 @@ class NetworkLearner:
                 f"there are no rows named {name}: this member has {', '.join(self.data)}"
             )
         return self.data[name]
+
+
+def build_network_learner(
+    network: Trainable,
+    settings: TrainingSettings,
+    data: Mapping[RowSet, Dataset],
+    augment: Augment | None = None,
+) -> NetworkLearner:
+    """Return the learner of a network, checked against settings and rows.
+
+    Raises:
+        SettingsError: If the network cannot be trained as the settings say.
+        DataError: If labels are not those that it learns from.
+    """
+    _check_class_weights(settings, network.head)
+    for rows in data.values():
+        network.head.check_labels(rows.labels)
+    return NetworkLearner(network=network, data=data, augment=augment)
+
+
+def _check_class_weights(settings: TrainingSettings, head: Head) -> None:
+    weights = read_local_terms(settings).class_weights
+    classes = {Task.BINARY: 2, Task.CLASSES: head.outputs}.get(head.task, 0)
+    if weights and len(weights) != classes:
+        raise SettingsError(
+            f"the optimizer {settings.optimizer!r} has {len(weights)} class weights, the model "
+            f"{settings.model!r} {classes} classes: give one for each class"
+        )

@@ -8,14 +8,11 @@ from numpy.typing import NDArray
 
 from fednode.aggregation.fixedpoint import flatten
 from fednode.learning.dataset import Dataset
-from fednode.learning.errors import SettingsError
-from fednode.learning.heads import Head, Task
 from fednode.learning.initial_process import own_initial_model
 from fednode.learning.learner import Learner, RowSet, TrainingSettings
 from fednode.learning.learner_file import NO_CODE, OwnCode, code_hash
-from fednode.learning.local_terms import read_local_terms
 from fednode.learning.models import build_network, is_built_in, parse_architecture, tensor_table
-from fednode.learning.network_learner import NetworkLearner
+from fednode.learning.network_learner import build_network_learner
 from fednode.learning.own_learner import build_own
 from ledger.tensors import TensorSpec
 
@@ -44,11 +41,7 @@ def build_learner(
     """
     if not is_built_in(settings.model):
         return build_own(settings, n_features, data, code)
-    network = build_network(settings.model, n_features)
-    _check_class_weights(settings, network.head)
-    for rows in data.values():
-        network.head.check_labels(rows.labels)
-    return NetworkLearner(network=network, data=data)
+    return build_network_learner(build_network(settings.model, n_features), settings, data)
 
 
 def initial_model(
@@ -79,13 +72,3 @@ def learner_hash(model: str, code: OwnCode = NO_CODE) -> bytes:
         return code_hash(model, code.file)
     parse_architecture(model)  # refuses a name that nothing has
     return sha256(f"fednode/learner/1/{model}".encode()).digest()
-
-
-def _check_class_weights(settings: TrainingSettings, head: Head) -> None:
-    weights = read_local_terms(settings).class_weights
-    classes = {Task.BINARY: 2, Task.CLASSES: head.outputs}.get(head.task, 0)
-    if weights and len(weights) != classes:
-        raise SettingsError(
-            f"the optimizer {settings.optimizer!r} has {len(weights)} class weights, the model "
-            f"{settings.model!r} {classes} classes: give one for each class"
-        )

@@ -1,0 +1,1 @@
+"""Learners of other libraries; each needs the extra of its name."""
