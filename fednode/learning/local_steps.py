@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fednode.learning.dataset import Dataset
-from fednode.learning.errors import DataError
+from fednode.learning.errors import DataError, TrainerError
 from fednode.learning.learner import FitContext, Parameters
 from fednode.learning.local_terms import LocalTerms, read_local_terms
 from fednode.learning.trainable import Trainable
@@ -54,6 +54,7 @@ def train(
     Raises:
         SettingsError: If the settings' optimizer cannot be read.
         DataError: If there are too few rows to set the share aside.
+        TrainerError: If augmentation changes the shape or kind of the features.
 
     References:
         The pull to the start: Li et al., "Federated Optimization in Heterogeneous Networks", MLSys
@@ -106,7 +107,7 @@ def _slopes(
 ) -> Parameters:
     features, labels = job.rows.features[batch], job.rows.labels[batch]
     if job.augment is not None:
-        features = job.augment(features, rng)
+        features = _augmented(job.augment, features, rng)
     weights: Floats | None = None
     if job.terms.class_weights:
         weights = np.array(job.terms.class_weights)[labels.astype(np.int64)]
@@ -115,6 +116,16 @@ def _slopes(
         for name, values in current.items():
             slopes[name] = slopes[name] + job.terms.proximal * (values - job.start[name])
     return slopes
+
+
+def _augmented(augment: Augment, features: Floats, rng: np.random.Generator) -> Floats:
+    made = augment(features, rng)
+    if made.shape != features.shape or made.dtype != features.dtype:
+        raise TrainerError(
+            f"expected {features.dtype} features of shape {features.shape} from the augmentation, "
+            f"got {made.dtype} of shape {made.shape}"
+        )
+    return made
 
 
 def _set_aside(rows: Dataset, share: float, rng: np.random.Generator) -> tuple[Dataset, Dataset]:

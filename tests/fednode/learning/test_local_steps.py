@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from fednode.learning.dataset import Dataset
-from fednode.learning.errors import DataError
+from fednode.learning.errors import DataError, TrainerError
 from fednode.learning.heads import Floats
 from fednode.learning.learner import FitContext, TrainingSettings
-from fednode.learning.local_steps import shuffled_batches, train
+from fednode.learning.local_steps import Augment, shuffled_batches, train
 from fednode.learning.models import build_network
 from tests.fednode.learning.builders import SETTINGS, separable
 
@@ -95,6 +95,23 @@ def test_augmentation_changes_what_is_trained_on_and_not_the_rows() -> None:
     assert [each.tolist() for each in seen] == [[[2.0]]]
     assert augmented["matrix0"] == pytest.approx(2.0 * plain["matrix0"])
     assert augmented["bias0"] == pytest.approx(plain["bias0"])
+
+
+@pytest.mark.parametrize(
+    ("augment", "got"),
+    [
+        (lambda features, _: features[:, :0], r"float64 of shape \(1, 0\)"),
+        (lambda features, _: features.repeat(2, axis=0), r"float64 of shape \(2, 1\)"),
+        (lambda features, _: features.astype(np.float32), r"float32 of shape \(1, 1\)"),
+    ],
+)
+def test_augmentation_that_changes_shape_or_kind_is_one_sentence(
+    augment: Augment, got: str
+) -> None:
+    expected = r"float64 features of shape \(1, 1\) from the augmentation, got "
+
+    with pytest.raises(TrainerError, match=expected + got):
+        train(build_network("logistic", 1), ZERO, ONE_ROW, context(SETTINGS), augment)
 
 
 def noisy(rows: int = 30, features: int = 20) -> Dataset:
