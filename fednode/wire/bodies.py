@@ -12,7 +12,7 @@ failure names a culprit and an honest holder is reached at last (Theorem B of Ru
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from fednode.wire.counters import Counters
@@ -27,8 +27,9 @@ from fednode.wire.packets import (
     granules_in,
     leaves_in,
 )
+from fednode.wire.partial_body import PartialBody, ones, runs
 from ledger.bodies import LEAF_BYTES
-from ledger.merkle import leaf_hash, root_of_hashes
+from ledger.merkle import root_of_hashes
 
 
 class Outcome(Enum):
@@ -58,75 +59,6 @@ class ReceiverLimits:
     bytes_total: int = 2 * 2**30
 
 
-@dataclass(slots=True)
-class _Partial:
-    origin: int
-    total_bytes: int | None
-    content: bytearray = field(default_factory=bytearray)
-    present: int = 0  # bit i: granule i has arrived
-    leaves: bytes = b""  # hashes of all leaves, once their root was checked
-    checked: int = 0  # bit i: granule i belongs to a leaf that is whole and right
-    senders: set[int | None] = field(default_factory=set)
-    refused: set[int] = field(default_factory=set)
-    contested: bool = False
-    only: int | None = None
-
-    def clear(self) -> None:
-        self.content = bytearray()
-        self.present = self.checked = 0
-        self.leaves = b""
-        self.senders = set()
-
-    def drop_unchecked(self) -> None:
-        """Forget what nothing proves."""
-        if not self.leaves:
-            self.clear()
-        self.present = self.checked
-        self.senders = set()
-
-    def is_believed(self, sender: int | None) -> bool:
-        return not self.contested or (self.only is not None and sender == self.only)
-
-    @property
-    def sound(self) -> int:
-        # Where leaves can be checked, only what was checked counts: the rest is asked for again.
-        return self.checked if self.leaves else self.present
-
-    @property
-    def is_full(self) -> bool:
-        return bool(self.content) and self.sound == _ones(granules_in(len(self.content)))
-
-    def leaf_mask(self, index: int) -> int:
-        """Bits of the granules of one leaf; the last leaf may be short."""
-        first = index * LEAF_GRANULES
-        end = min(first + LEAF_GRANULES, granules_in(len(self.content)))
-        return _ones(end - first) << first
-
-    def is_leaf(self, index: int, data: bytes | memoryview) -> bool:
-        return leaf_hash(data) == self.leaves[index * HASH_BYTES : (index + 1) * HASH_BYTES]
-
-    def fill(self, packet: BodyPacket, mask: int) -> None:
-        """Copy the granules of `mask` from a packet."""
-        for run in _runs(mask, limit=packet.count):
-            start, end = run.first * GRANULE_BYTES, (run.first + run.count) * GRANULE_BYTES
-            offset = packet.first * GRANULE_BYTES
-            # Slices end at the body's end by themselves, on both sides alike.
-            self.content[start:end] = packet.data[start - offset : end - offset]
-        self.present |= mask
-
-    def check_leaf(self, index: int) -> bool:
-        """Check a leaf if all of it is there; drop its granules and return False if it is wrong."""
-        whole = self.leaf_mask(index)
-        if whole & ~self.present or not whole & ~self.checked:
-            return True
-        leaf = memoryview(self.content)[index * LEAF_BYTES : (index + 1) * LEAF_BYTES]
-        if self.is_leaf(index, leaf):
-            self.checked |= whole
-            return True
-        self.present &= ~whole
-        return False
-
-
 class BodyReceiver:
     """Incomplete bodies, by id.
 
@@ -146,7 +78,7 @@ class BodyReceiver:
         self._body_id_of = body_id_of
         self._limits = limits
         self._counters = counters
-        self._partials: dict[bytes, _Partial] = {}
+        self._partials: dict[bytes, PartialBody] = {}
 
     def expect(self, body_id: bytes, *, origin: int, total_bytes: int | None = None) -> bool:
         """Accept packets of this body from now on.
@@ -169,7 +101,7 @@ class BodyReceiver:
         if bodies >= self._limits().bodies_per_origin:
             self._counters.add("bodies_per_origin")
             return False
-        self._partials[body_id] = _Partial(origin=origin, total_bytes=total_bytes)
+        self._partials[body_id] = PartialBody(origin=origin, total_bytes=total_bytes)
         return True
 
     def forget(self, body_id: bytes) -> None:
@@ -205,7 +137,7 @@ class BodyReceiver:
             partial.content = bytearray(packet.total_bytes)
         before, refused = (partial.leaves, partial.sound), len(partial.refused)
         is_right = self._learn_leaves(partial, packet)
-        mask = _ones(packet.count) << packet.first
+        mask = ones(packet.count) << packet.first
         if not mask & ~partial.sound and packet.data:
             self._counters.add("packet_duplicate")
         elif partial.leaves:
@@ -222,7 +154,7 @@ class BodyReceiver:
             return Outcome.DUPLICATE if partial.is_believed(sender) else Outcome.REFUSED
         return Outcome.FULL if partial.is_full else Outcome.STORED
 
-    def _learn_leaves(self, partial: _Partial, packet: BodyPacket) -> bool:
+    def _learn_leaves(self, partial: PartialBody, packet: BodyPacket) -> bool:
         """Take leaf hashes from anybody; return False if what is there does not fit them."""
         leaves = packet.leaves
         if packet.total_bytes <= LEAF_BYTES:
@@ -238,13 +170,13 @@ class BodyReceiver:
         partial.leaves = leaves
         return self._are_leaves_right(partial, range(number))
 
-    def _take_leaves(self, partial: _Partial, packet: BodyPacket, sender: int | None) -> bool:
+    def _take_leaves(self, partial: PartialBody, packet: BodyPacket, sender: int | None) -> bool:
         """Take whole leaves from anybody, parts of leaves from whom to believe.
 
         Returns:
             False if a leaf that was put together from parts is wrong.
         """
-        mask = _ones(packet.count) << packet.first
+        mask = ones(packet.count) << packet.first
         is_right = True
         first = packet.first // LEAF_GRANULES
         end = -(-(packet.first + packet.count) // LEAF_GRANULES)
@@ -268,13 +200,13 @@ class BodyReceiver:
                     self._blame(partial, {sender})
         return is_right
 
-    def _are_leaves_right(self, partial: _Partial, indices: range) -> bool:
+    def _are_leaves_right(self, partial: PartialBody, indices: range) -> bool:
         wrong = sum(not partial.check_leaf(index) for index in indices)
         if wrong:
             self._counters.add("leaf_wrong", wrong)
         return not wrong
 
-    def _refusal(self, partial: _Partial | None, packet: BodyPacket, sender: int | None) -> str:
+    def _refusal(self, partial: PartialBody | None, packet: BodyPacket, sender: int | None) -> str:
         if partial is None:
             return "body_not_expected"
         if not (partial.leaves or packet.leaves or partial.is_believed(sender)):
@@ -310,7 +242,7 @@ class BodyReceiver:
         if partial is None or not partial.content:
             return ()
         last = granules_in(len(partial.content))
-        return _runs(_ones(last) & ~partial.sound, limit=RANGES_MAX)
+        return runs(ones(last) & ~partial.sound, limit=RANGES_MAX)
 
     def is_full(self, body_id: bytes) -> bool:
         """Return whether every granule of the body has arrived."""
@@ -370,7 +302,7 @@ class BodyReceiver:
         partial = self._partials.get(body_id)
         return partial is not None and partial.contested
 
-    def _blame(self, partial: _Partial, senders: set[int | None]) -> None:
+    def _blame(self, partial: PartialBody, senders: set[int | None]) -> None:
         """Refuse the one sender that must have made what is wrong; else believe one at a time."""
         known = {each for each in senders if each is not None}
         if len(known) == len(senders) == 1:
@@ -380,21 +312,3 @@ class BodyReceiver:
         else:
             partial.contested = True
         partial.drop_unchecked()
-
-
-def _ones(count: int) -> int:
-    return (1 << count) - 1
-
-
-def _runs(bits: int, *, limit: int) -> tuple[GranuleRange, ...]:
-    """Return the first `limit` runs of set bits, ascending."""
-    runs: list[GranuleRange] = []
-    position = 0
-    while bits and len(runs) < limit:
-        skipped = (bits & -bits).bit_length() - 1
-        bits >>= skipped
-        count = (~bits & (bits + 1)).bit_length() - 1
-        bits >>= count
-        runs.append(GranuleRange(first=position + skipped, count=count))
-        position += skipped + count
-    return tuple(runs)
