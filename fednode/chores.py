@@ -6,26 +6,21 @@ no open height needs any more is cancelled when a block is committed.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TypeAlias
 
 from consensus import effects as fx
 from consensus.judging import Evaluate
 from fednode.blockwork import (
     Weighted,
     check_results,
-    check_update_body,
     compute_results,
-    load_model,
-    load_update,
 )
-from fednode.exchange import BodyExchange, BodyForgottenError, Wanted
+from fednode.exchange import BodyExchange, BodyForgottenError
+from fednode.fetching import Fetching
 from fednode.journal import Journal
 from fednode.keeping import BodyKeeper
 from fednode.kept_bodies import KeptBodies
@@ -35,10 +30,9 @@ from fednode.roster import Roster
 from fednode.sending import BodySender
 from fednode.spawning import Spawn, cannot_spawn
 from ledger.blobs import Blobs
-from ledger.bodies import body_bytes
 from ledger.building import Draft, build_block, expected_weights, unchanged_results
 from ledger.certificates import signers
-from ledger.errors import BlockError, DecodeError, StorageError
+from ledger.errors import BlockError, DecodeError
 from ledger.keys import Signed, Verified
 from ledger.membership import Standing
 from ledger.records import (
@@ -64,7 +58,6 @@ HEADERS_PER_TRAINER_MAX = 2
 """Bodies fetched of one trainer for one height: one, and one more if it signs twice."""
 
 Feed: TypeAlias = Callable[[fx.Input], None]
-ResultT = TypeVar("ResultT")
 Asked: TypeAlias = fx.Train | Evaluate | fx.BuildBlock | fx.CheckBlock
 Work: TypeAlias = Callable[[], Coroutine[object, object, None]]
 
@@ -97,6 +90,12 @@ class Chores:
         self._pushed: set[bytes] = set()
         self._results: dict[tuple[int, tuple[bytes, ...]], asyncio.Task[Results]] = {}
         self._kept_bodies = KeptBodies()
+        self._fetching = Fetching(
+            member=household.member,
+            roster=household.roster,
+            blobs=household.blobs,
+            exchange=household.exchange,
+        )
         self._turn = asyncio.Lock()
         self._training = self._make_training(household.trainer)
         self._evaluation = self._make_evaluation(household.trainer)
@@ -180,7 +179,7 @@ class Chores:
     async def _hold(self, update: Verified[UpdateHeader]) -> None:
         home, header = self._home, update.statement
         try:
-            body = await self._checked_update(header)
+            body = await self._fetching.checked_update(header)
         except DecodeError as error:
             logger.warning(
                 "height=%d sender=%d: refused an update: %s", header.height, header.trainer, error
@@ -189,16 +188,6 @@ class Chores:
         self._kept_bodies.add(header.height, header.update_id, body)
         home.keeper.note(header.height, header.update_id)
         self._feed(fx.UpdateHeld(update=update))
-
-    async def _checked_update(self, header: UpdateHeader) -> bytes | memoryview:
-        """Return the body of an announced update once it is durable here and found right (P10)."""
-        home, contract = self._home, self._home.roster.contract
-        wanted = self._wanted_update(header, (), is_pushed=True)
-        if (arrived := await home.exchange.hold(wanted)) is not None:
-            await asyncio.to_thread(check_update_body, contract, header, arrived)
-            return arrived
-        read = partial(asyncio.to_thread, load_update, contract, header, home.blobs)
-        return await self._with_bodies([wanted], read)
 
     async def _build(self, work: fx.BuildBlock, state: State) -> None:
         home = self._home
@@ -260,7 +249,7 @@ class Chores:
             return unchanged_results(state)
         contract = home.roster.contract_at(state)
         counted = expected_weights(contract, state, haves, updates, evidence)
-        wanted = [self._wanted_model(state.model_id, state.height + 1, ())]
+        wanted = [self._fetching.wanted_model(state.model_id, state.height + 1, ())]
         for update, _ in counted:
             digest = header_digest(update.statement, state.chain_id)
             holders = [
@@ -268,8 +257,8 @@ class Chores:
                 for have in haves
                 if any(entry.header_digest == digest for entry in have.statement.entries)
             ]
-            wanted.append(self._wanted_update(update.statement, holders, is_pushed=False))
-        results = await self._with_bodies(wanted, partial(self._aggregate, state, counted))
+            wanted.append(self._fetching.wanted_update(update.statement, holders, is_pushed=False))
+        results = await self._fetching.with_bodies(wanted, partial(self._aggregate, state, counted))
         home.exchange.note_stored(results.model_id)
         home.keeper.note(state.height + 1, results.model_id)
         return results
@@ -290,20 +279,6 @@ class Chores:
             self._results[key] = task
         return await asyncio.shield(task)
 
-    async def _with_bodies(
-        self, wanted: Sequence[Wanted], work: Callable[[], Awaitable[ResultT]]
-    ) -> ResultT:
-        """Do work that reads bodies; one found damaged on the disk is fetched again (rule P53)."""
-        while True:
-            for each in wanted:
-                await self._home.exchange.hold(each)
-            try:
-                return await work()
-            except StorageError as error:
-                if all(self._home.blobs.has(each.body_id) for each in wanted):
-                    raise
-                logger.warning("%s", error)
-
     def _fetch_models(self, state: State, holders: Sequence[int]) -> None:
         """Fetch what rule P80 wants; who is gone gets no keys for bodies any more (rule P90)."""
         if not self._is_gone(state):
@@ -317,7 +292,7 @@ class Chores:
     async def _settle_models(self, state: State, holders: Sequence[int]) -> None:
         """Rule P80: the models and optimizer states of current and best are here."""
         for model_id in dict.fromkeys((state.model_id, state.best.model_id)):
-            wanted = self._wanted_model(model_id, state.height + 1, holders)
+            wanted = self._fetching.wanted_model(model_id, state.height + 1, holders)
             await self._home.exchange.hold(wanted)
         self._home.journal.model_held(state.height, state.model_id)
 
@@ -336,7 +311,7 @@ class Chores:
                 blobs=home.blobs,
                 kept_bodies=self._kept_bodies,
                 journal=home.journal,
-                load_model=self._load_model,
+                load_model=self._fetching.load_model,
                 turn=self._turn,
             )
         )
@@ -349,40 +324,10 @@ class Chores:
             OwnEvaluationParts(
                 evaluator=trainer,
                 terms=home.roster.contract.feedback,
-                load_model=self._load_model,
+                load_model=self._fetching.load_model,
                 turn=self._turn,
                 note=home.journal.note,
             )
-        )
-
-    async def _load_model(self, model: bytes, height: int) -> NDArray[np.int32]:
-        home = self._home
-        read = partial(asyncio.to_thread, load_model, home.roster.contract, home.blobs, model)
-        return await self._with_bodies([self._wanted_model(model, height, ())], read)
-
-    def _wanted_model(self, model_id: bytes, height: int, holders: Sequence[int]) -> Wanted:
-        others = range(len(self._home.roster.contract.members))
-        return Wanted(
-            body_id=model_id,
-            origin=self._home.member,
-            total_bytes=body_bytes(self._home.roster.contract.model.tensors, is_update=False),
-            height=height,
-            responders=tuple(dict.fromkeys((*holders, *others))),
-            is_pushed=False,
-        )
-
-    def _wanted_update(
-        self, header: UpdateHeader, holders: Sequence[int], *, is_pushed: bool
-    ) -> Wanted:
-        contract = self._home.roster.contract
-        return Wanted(
-            body_id=header.update_id,
-            origin=header.trainer,
-            total_bytes=body_bytes(contract.model.tensors, is_update=True),
-            # What has not arrived when its height ends may still count late (rule P10).
-            height=header.height + contract.max_staleness,
-            responders=tuple(dict.fromkeys((header.trainer, *holders))),
-            is_pushed=is_pushed,
         )
 
     def _begin(self, work: Work, name: str, last_height: int) -> None:

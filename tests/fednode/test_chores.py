@@ -237,7 +237,7 @@ async def test_who_is_gone_fetches_nothing_any_more_and_everybody_else_does(
 async def test_a_body_damaged_on_the_disk_is_fetched_again(tmp_path: Path) -> None:
     house = House(tmp_path)
     body = bytes(1000)
-    wanted = house.chores._wanted_model(house.blobs.put(body), 1, ())
+    wanted = house.chores._fetching.wanted_model(house.blobs.put(body), 1, ())
     house.blobs.path(wanted.body_id).write_bytes(bytes(999))
     reads = 0
 
@@ -254,7 +254,10 @@ async def test_a_body_damaged_on_the_disk_is_fetched_again(tmp_path: Path) -> No
     def fetched() -> None:
         house.chores._home.exchange.note_stored(house.blobs.put(body))
 
-    assert await asyncio.wait_for(house.chores._with_bodies([wanted], read), timeout=5) == body
+    assert (
+        await asyncio.wait_for(house.chores._fetching.with_bodies([wanted], read), timeout=5)
+        == body
+    )
     await house.close()
 
 
@@ -288,11 +291,11 @@ async def test_a_body_that_arrives_is_held_only_if_its_values_are_within_bounds(
 
 async def test_a_disk_that_cannot_be_read_stops_the_node(tmp_path: Path) -> None:
     house = House(tmp_path)
-    wanted = house.chores._wanted_model(house.blobs.put(bytes(1000)), 1, ())
+    wanted = house.chores._fetching.wanted_model(house.blobs.put(bytes(1000)), 1, ())
 
     async def read() -> bytes:
         raise StorageError("input/output error")
 
     with pytest.raises(StorageError, match="input/output error"):
-        await house.chores._with_bodies([wanted], read)
+        await house.chores._fetching.with_bodies([wanted], read)
     await house.close()
