@@ -14,6 +14,7 @@ from fednode.learning.learner_file import LearnerFactory, OwnCode
 from fednode.learning.own_learner import build_own
 from fednode.learning.site_data import load_sites, site_datasets
 from fednode.learning.statistics import combine, site_statistics
+from fednode.testnet import History
 
 GUIDES = Path(__file__).resolve().parent.parent / "docs" / "learners"
 SPEC = DataSpec(source="sklearn:breast_cancer", split="iid", sites=4, test_fraction=0.2)
@@ -55,6 +56,17 @@ def test_module_of_the_guide_to_pytorch_learns(tmp_path: Path, torch: ModuleType
     del torch
 
     assert accuracy_of(blocks("pytorch.md")[0], tmp_path) > 0.9
+
+
+def test_notebook_of_the_guide_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, object] = {}
+
+    exec(blocks("notebooks.md")[0], names)  # noqa: S102  # our own text
+
+    history = names["history"]
+    assert isinstance(history, History)
+    assert history.mean("accuracy")[-1] > 0.9
+    assert capsys.readouterr().out.endswith("()\n")
 
 
 @pytest.mark.parametrize(("name", "n_features"), [("Images", 28 * 28), ("Days", 14)])

@@ -6,12 +6,25 @@ from typing import Annotated
 
 import typer
 
-from fednode.cli import broker, demo, genesis, init, ledger, member, model, run, status, testnet
+from fednode.cli import (
+    broker,
+    demo,
+    genesis,
+    init,
+    ledger,
+    member,
+    model,
+    new,
+    run,
+    status,
+    testnet,
+)
 from fednode.cli.failures import DEBUG_OPTION, is_debugging, run_guarded
 
 app = typer.Typer(name="fednode", add_completion=False, pretty_exceptions_enable=False)
 app.command()(demo.demo)
 app.command("testnet")(testnet.run_testnet)
+app.command()(new.new)
 app.command()(init.init)
 app.add_typer(genesis.app)
 app.add_typer(member.app)

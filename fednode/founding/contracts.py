@@ -18,12 +18,14 @@ from ledger.genesis import (
     NO_FEEDBACK,
     AggregationTerms,
     Better,
+    Continues,
     Contract,
     DataTerms,
     Feature,
     FeedbackTerms,
     Limits,
     Member,
+    ModelTerms,
     RuleParameter,
     Timeouts,
     TrainingTerms,
@@ -137,23 +139,51 @@ def make_contract(
     """
     data = _data_terms(cards, earlier)
     model = model_terms(options.settings, len(data.features), options.start, earlier)
-    members = tuple(_member(card) for card in cards)
-    n, m = _count(members)
+    parts = ContractParts(
+        members=tuple(_member(card) for card in cards),
+        model=model,
+        data=data,
+        feedback=_feedback_terms(cards, options),
+        learner_hash=learner_hash(options.model, options.start.code),
+        continues=() if earlier is None else (earlier.named,),
+    )
+    return contract_from(parts, options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContractParts:
+    """What of a contract does not follow from the founders' choices alone."""
+
+    members: tuple[Member, ...]
+    model: ModelTerms
+    data: DataTerms
+    feedback: FeedbackTerms
+    learner_hash: bytes
+    continues: tuple[Continues, ...] = ()
+
+
+def contract_from(parts: ContractParts, options: ContractOptions) -> Contract:
+    """Return the contract of some parts; what the options leave open follows from the members.
+
+    Raises:
+        ContractError: If the terms cannot hold (`ledger.genesis_rules.check_contract`).
+    """
+    n, m = _count(parts.members)
     budget = _chosen(options.byzantine_budget, cap_budget(n, n) if n else 0)
     liars = _chosen(options.trainer_budget, min(budget, max(0, m - 1) // 3))
     contract = Contract(
         version=CONTRACT_VERSION,
         name=options.name,
-        members=members,
-        model=model,
-        data=data,
-        training=_training_terms(options),
+        members=parts.members,
+        model=parts.model,
+        data=parts.data,
+        training=_training_terms(options, parts.learner_hash),
         aggregation=AggregationTerms(
             mode=MODE,
             rule_id=options.rule,
             parameters=(RuleParameter(name="f", value=liars),),
         ),
-        feedback=_feedback_terms(cards, options),
+        feedback=parts.feedback,
         privacy=PRIVACY,
         byzantine_budget=budget,
         trainer_budget=liars,
@@ -162,10 +192,10 @@ def make_contract(
         training_rounds=options.training_rounds,
         timeouts=options.timeouts,
         limits=Limits(
-            body_bytes_max=body_bytes(model.tensors, is_update=True),
+            body_bytes_max=body_bytes(parts.model.tensors, is_update=True),
             block_bytes_max=BLOCK_BYTES_MAX,
         ),
-        continues=() if earlier is None else (earlier.named,),
+        continues=parts.continues,
     )
     check_contract(contract)
     return contract
@@ -259,7 +289,7 @@ def _member(card: MemberCard) -> Member:
     )
 
 
-def _training_terms(options: ContractOptions) -> TrainingTerms:
+def _training_terms(options: ContractOptions, code_hash: bytes) -> TrainingTerms:
     return TrainingTerms(
         optimizer=options.optimizer,
         learning_rate=repr(options.learning_rate),
@@ -268,7 +298,7 @@ def _training_terms(options: ContractOptions) -> TrainingTerms:
         batch_size=options.batch_size,
         local_steps=options.local_steps,
         seed=options.seed,
-        learner_hash=learner_hash(options.model, options.start.code),
+        learner_hash=code_hash,
     )
 
 
