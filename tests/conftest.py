@@ -1,15 +1,17 @@
-"""What all tests share: the seed, the real data and the real broker.
+"""What all tests share: the seed, the real data, the real broker and PyTorch.
 
 `FEDNODE_TEST_DATA` names the folder with the real data sets. `FEDNODE_REQUIRE`, a list with
-commas, names what must be there (`data`, `mosquitto`, `sqlite`): its absence then fails instead of
-skipping.
+commas, names what must be there (`data`, `mosquitto`, `sqlite`, `torch`): its absence then fails
+instead of skipping.
 """
 
+import importlib
 import os
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn, TypeAlias
 
 import hypothesis
@@ -116,6 +118,15 @@ def require_data() -> RequireData:
         return path
 
     return find
+
+
+@pytest.fixture
+def torch() -> ModuleType:
+    """PyTorch, which the gate installs and `scripts/check` does not."""
+    try:
+        return importlib.import_module("torch")
+    except ImportError:
+        skip_or_fail("torch", "PyTorch is not installed")
 
 
 @pytest.fixture

@@ -50,7 +50,8 @@ Reply = tuple[Header, bytes]
 class TrainerTimeouts:
     """Longest waits in seconds; a process that exceeds one is killed."""
 
-    start_s: float = 60.0
+    start_s: float = 300.0
+    """Large libraries of a member's own learner take minutes to import on a slow disk."""
     fit_s: float = 600.0
     evaluate_s: float = 600.0
     close_s: float = 2.0

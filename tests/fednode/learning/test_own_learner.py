@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 
 from fednode.learning.errors import DataError, SettingsError, TrainerError
+from fednode.learning.job import save_job
 from fednode.learning.learner_file import OwnCode, parse_learner
 from fednode.learning.local_training import LocalTraining
 from fednode.learning.models import tensor_table
 from fednode.learning.momentum_store import MomentumMemory
 from fednode.learning.own_learner import build_own
 from fednode.learning.registry import build_learner, initial_model, learner_hash
+from fednode.learning.trainer import TrainerProcess
 from tests.fednode.learning.builders import SETTINGS, separable
+from tests.fednode.learning.test_trainer import build_job
 from tests.support.user_learner import MISTAKES, MODEL, SOURCE, source_with, write_learner
 
 OWN = replace(SETTINGS, model=MODEL)
@@ -194,3 +197,31 @@ def test_two_learners_of_one_process_do_not_share_their_file(tmp_path: Path) -> 
     parameters = first.initial_parameters(np.random.default_rng(0))
 
     assert np.abs(parameters["slope"]).max() < 0.1
+
+
+async def test_training_process_goes_on_after_a_mistake_and_runs_no_other_file(
+    tmp_path: Path,
+) -> None:
+    """Rule P1, in the process that a node starts."""
+    code = write_learner(tmp_path, source_with(MISTAKES["exception"], from_training_round=2))
+    job = replace(
+        build_job(tmp_path),
+        settings=OWN,
+        tensors=TENSORS,
+        code=replace(code, sha256=learner_hash(MODEL, code).hex()),
+    )
+    save_job(tmp_path / "job.json", job)
+    trainer = TrainerProcess(tmp_path / "job.json")
+    await trainer.start()
+    try:
+        assert (await trainer.fit(1, MODEL_VALUES)).samples == 30
+        process = trainer.process_id
+        with pytest.raises(TrainerError, match=r"training round 2: ValueError: the rows are odd"):
+            await trainer.fit(2, MODEL_VALUES)
+        assert (await trainer.evaluate(MODEL_VALUES, "hold_out"))["samples"] == 10.0
+        assert trainer.process_id == process
+        write_learner(tmp_path, SOURCE)
+        with pytest.raises(SettingsError, match="to be the learner of the contract, with SHA-256"):
+            await trainer.start()
+    finally:
+        await trainer.close()
