@@ -64,10 +64,16 @@ def test_same_seed_gives_the_same_models_also_inside_a_running_event_loop(
     assert [each.model_id for each in again.heights] == [each.model_id for each in history.heights]
 
 
-def test_another_seed_gives_another_chain(history: History) -> None:
-    other = run(replace(OPTIONS, training_rounds=1), [member(0)], seed=6)
+def test_another_seed_gives_another_model_and_other_keys(history: History) -> None:
+    learners = [member(number) for number in range(4)]
+
+    other = run(replace(OPTIONS, training_rounds=1), learners, seed=6)
 
     assert other.heights[0].model_id != history.heights[0].model_id
+    keys = [
+        {each.public_key for each in made.genesis.contract.members} for made in (history, other)
+    ]
+    assert keys[0].isdisjoint(keys[1])
 
 
 def test_figures_are_those_of_the_rows_asked_for() -> None:
