@@ -14,8 +14,10 @@ from fednode.aggregation.krum import krum, multi_krum
 from fednode.aggregation.mixed_lines import BLOCK_COLUMNS, mix_values
 from fednode.aggregation.norm_clipping import clip_norms
 from fednode.aggregation.outliers import squared_distances_to
-from fednode.aggregation.rows import ROW_VALUE_MAX, scale_weights
+from fednode.aggregation.preaggregation import PREAGGREGATIONS
+from fednode.aggregation.rows import ROW_VALUE_MAX, WEIGHT_MAX, scale_weights
 from fednode.aggregation.rules import RuleSpec, aggregate
+from ledger.kinds import MEMBERS_MAX
 from tests.fednode.aggregation import twins
 
 Lines = list[list[int]]
@@ -54,6 +56,17 @@ def test_trimmed_mean_equals_its_twin(case: tuple[Lines, list[int], int]) -> Non
 
     assert found.dtype == np.int32
     assert found.tolist() == [twins.trimmed_mean(line, weights, f) for line in values]
+
+
+def test_trimmed_mean_of_rows_without_weight_is_plain() -> None:
+    values = np.array([[1, 5, 8, 100], [1, 2, 3, 4]], np.int32)
+
+    # What is left of the first line has no weight, of the second it is the row of weight 6.
+    found = trimmed_mean(values[:, [0, 2, 1, 3]], [6, 0, 0, 0], 1)
+    other = trimmed_mean(values[:, [1, 0, 2, 3]], [6, 0, 0, 0], 1)
+
+    assert found.tolist() == [7, 3]
+    assert other.tolist() == [5, 2]
 
 
 @given(case=lines())
@@ -176,6 +189,32 @@ def test_mixed_values_equal_their_twin(largest: int, data: st.DataObject) -> Non
     exact = [tuple(Fraction(v) for v in row) for row in [*rows, [0] * 3][:width]]
     expected = [[twins.round_half_up(v) for v in twins.mean_of(exact, line)] for line in matrix]
     assert mixed.tolist() == expected
+
+
+def test_mixed_values_are_exact_at_their_bounds() -> None:
+    # Sums beyond 2**53, which no single float64 holds.
+    row = np.array([ROW_VALUE_MAX, ROW_VALUE_MAX - 1, 1 - ROW_VALUE_MAX], np.int32)
+    rows = np.stack([row] * (MEMBERS_MAX - 1) + [row - 1])
+    line = (WEIGHT_MAX - 1,) * MEMBERS_MAX
+
+    mixed = mix_values(rows, (line,), ROW_VALUE_MAX)
+    lone = mix_values(rows, ((0,) * (MEMBERS_MAX - 1) + (1,),), ROW_VALUE_MAX)
+    halves = mix_values(
+        rows, ((WEIGHT_MAX - 1,) * 127 + (0,) + (WEIGHT_MAX,) * 127 + (1,),), ROW_VALUE_MAX
+    )
+
+    assert mixed.tolist() == [row.tolist()]
+    assert lone.tolist() == [(row - 1).tolist()]
+    assert halves.tolist() == [row.tolist()]
+
+
+def test_a_bucket_counts_with_the_weight_of_its_rows(seed: int) -> None:
+    rows = np.random.default_rng(seed).integers(-99, 99, (6, 5), dtype=np.int32)
+
+    mixture = PREAGGREGATIONS["bucketing"](gram_matrix(list(rows)), (1, 2, 4, 8, 16, 0), 1)
+
+    assert mixture.weights == tuple(sum(line) for line in mixture.matrix)
+    assert sum(mixture.weights) == 31
 
 
 @pytest.mark.parametrize("largest", [9, 2**20, ROW_VALUE_MAX])
