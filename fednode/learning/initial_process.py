@@ -58,7 +58,7 @@ def own_initial_model(
     }
     command = (sys.executable, "-m", "fednode.learning.initial_process")
     try:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(  # noqa: S603  # our own interpreter and module
             command,
             input=encode_frame(request),
             capture_output=True,

@@ -308,6 +308,6 @@ class MqttLane:
                 task.cancel()
             await asyncio.gather(receiving, closing, return_exceptions=True)
 
-    def _put(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001
+    def _put(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001  # as the callback gives it
         lane = self._options.lane
         self._inbox.put(Packet(topic=topic, payload=payload, retained=retained, lane=lane))

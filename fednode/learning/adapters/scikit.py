@@ -179,7 +179,7 @@ class SklearnLearner:
         probabilities = np.asarray(estimator.predict_proba(rows.features), np.float64)
         own = probabilities[np.arange(len(rows.labels)), rows.labels.astype(np.int64)]
         loss = float(-np.mean(np.log(np.maximum(own, PROBABILITY_MIN))))
-        is_binary = self.classes == 2  # noqa: PLR2004
+        is_binary = self.classes == 2  # noqa: PLR2004  # yes and no
         task = Task.BINARY if is_binary else Task.CLASSES
         shown = probabilities[:, 1] if is_binary else probabilities
         return samples | {"loss": loss} | figures(task, shown, rows.labels)
