@@ -55,7 +55,7 @@ def _export(member: Path, out: Path) -> str:
     out.unlink(missing_ok=True)
     command = (sys.executable, "-m", "fednode", "model", "export", str(member), "--out", str(out))
     try:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(  # noqa: S603  # our own interpreter and module
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
